@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT */
+/* Everything that a driver uses. Devices in software include <twostep/bus.h>. */
+#ifndef TWOSTEP_H
+#define TWOSTEP_H
+
+#include <twostep/copy.h>
+#include <twostep/device.h>
+#include <twostep/error.h>
+#include <twostep/iova.h>
+#include <twostep/mapping.h>
+#include <twostep/memory.h>
+#include <twostep/types.h>
+
+#endif

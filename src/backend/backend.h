@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * backend: one way to reach an IOMMU. A folder each: soft/ (an IOMMU in software
+ * with hardware page tables), direct/ (none: DMA addresses are memory
+ * addresses).
+ *
+ * A backend owns page tables, invalidation and the ports of its software
+ * devices. It knows nothing of drivers, of who owns an IOVA, or of bouncing: the
+ * room above calls it with ranges that the caller owns and memory that may be
+ * mapped. All calls but attach, detach and close may come from several threads
+ * at once, on disjoint ranges.
+ *
+ * `unlink` makes nothing safe by itself: entries are gone from the table, and
+ * only when `invalidate` has returned has the device lost its access. unlink,
+ * invalidate, free_tables and close never allocate and never fail.
+ */
+#ifndef BACKEND_BACKEND_H
+#define BACKEND_BACKEND_H
+
+#include <twostep/bus.h>
+#include <twostep/device.h>
+#include <twostep/iova.h>
+
+#include "base/base.h"
+#include "pgtable/pgtable.h"
+
+struct backend;
+
+/* A closed range of DMA addresses, whole granules. */
+struct backend_range {
+	dma_addr_t first;
+	dma_addr_t last;
+};
+
+/* What a port is opened with: the options of one device. */
+struct port_options {
+	unsigned int iotlb_entries; /* power of two, 1..65536 */
+	unsigned int iotlb_ways;    /* power of two, 1..16, at most the entries */
+};
+
+struct backend_ops {
+	const char *name;
+
+	/*
+	 * Link the pieces of @vec from @iova on, without a gap, all or nothing: every
+	 * check is made and every table got before the first entry is stored. The
+	 * errors are those of pgt_link(). @iova is aligned; only the first piece may
+	 * begin and only the last may end inside a granule: whole granules are linked.
+	 * @attrs may hold PGT_ATTR_PAGES. NULL without translation.
+	 */
+	int (*link)(struct backend *be, struct pgt_cursor *cursor, dma_addr_t iova,
+		    const struct phys_vec *vec, size_t nr_vecs, enum dma_data_direction dir,
+		    unsigned long attrs, struct pgt_linked *linked);
+
+	/*
+	 * Make links visible; @whole: also merge entries, the range is one unit. Returns
+	 * how many invalidation requests that took, or -errno.
+	 */
+	int (*sync)(struct backend *be, dma_addr_t iova, uint64_t size, bool whole);
+
+	/*
+	 * Remove what is linked in [iova, iova + size). @mark: leave marks, which
+	 * unmark() removes after the invalidation.
+	 */
+	void (*unlink)(struct backend *be, struct pgt_cursor *cursor, dma_addr_t iova,
+		       uint64_t size, bool mark, struct pgt_removed *removed);
+	void (*unmark)(struct backend *be, struct pgt_cursor *cursor, dma_addr_t iova,
+		       uint64_t size);
+
+	/*
+	 * One request: no device of the space uses an old translation of the ranges
+	 * any more, and transfers that began before have ended.
+	 */
+	void (*invalidate)(struct backend *be, const struct backend_range *ranges, size_t nr);
+
+	/* Join two lists of unhooked tables. */
+	uint64_t *(*join_tables)(struct backend *be, uint64_t *tables, uint64_t *more);
+	/* Free unhooked tables; after the invalidation. */
+	void (*free_tables)(struct backend *be, uint64_t *tables);
+
+	/* What is in the range: PGT_LINKED_* bits. */
+	unsigned int (*linked)(struct backend *be, struct pgt_cursor *cursor, dma_addr_t iova,
+			       uint64_t size);
+	/* The physical address behind @iova; false if nothing is linked there. */
+	bool (*lookup)(struct backend *be, dma_addr_t iova, phys_addr_t *phys);
+	/* Whether any leaf points into [base, last] of physical addresses. */
+	bool (*maps_phys)(struct backend *be, phys_addr_t base, phys_addr_t last);
+	/*
+	 * Table memory: unhook empty level 0 tables. @take asks whether the caller
+	 * could take all IOVA of [first, last] for itself; @give returns it. Returns
+	 * how many were freed.
+	 */
+	size_t (*reclaim)(struct backend *be, bool (*take)(void *arg, dma_addr_t first, uint64_t size),
+			  void (*give)(void *arg, dma_addr_t first, uint64_t size), void *arg);
+
+	int (*pgtable_info)(struct backend *be, struct dma_pgtable_info *info);
+	uint64_t (*metadata_bytes)(struct backend *be);
+	uint64_t (*table_writes)(struct backend *be);
+
+	/* Ports. Open: 0, -ENOMEM. Close waits for transfers in flight. */
+	int (*port_open)(struct backend *be, const struct port_options *options, uint32_t number,
+			 struct dma_port **port);
+	void (*port_close)(struct backend *be, struct dma_port *port);
+	/* Wait for the transfers in flight on every port. */
+	void (*drain)(struct backend *be);
+
+	uint64_t (*faults)(struct backend *be);
+	int (*set_fault_handler)(struct backend *be, dma_fault_handler_t handler, void *arg);
+	int (*read_faults)(struct backend *be, struct dma_fault *faults, size_t max,
+			   uint64_t *lost);
+
+	/* No port is open. Frees @be. @forked: only memory, in a child that owns nothing. */
+	void (*close)(struct backend *be, bool forked);
+};
+
+/* What every backend has; the first member of its own structure. */
+struct backend {
+	/* Read by every link; written when a table is freed or a watcher comes or goes. */
+	uint64_t gen_watch;
+	/* Bits of a leaf for each direction; 0 for none: the format cannot express it here. */
+	uint64_t leaf_bits[4];
+	const struct backend_ops *ops;
+	/* Addresses it can translate, closed, whole granules; first is at least 4096. */
+	dma_addr_t first, last;
+	uint64_t phys_end;  /* physical addresses must be below */
+	bool needs_sync;    /* links are seen only after sync() */
+	bool translates;    /* false: DMA addresses are memory addresses */
+} __cacheline_aligned;
+
+struct port_ops {
+	int (*read)(struct dma_port *port, dma_addr_t addr, void *buf, size_t len);
+	int (*write)(struct dma_port *port, dma_addr_t addr, const void *buf, size_t len);
+	int (*cmpxchg)(struct dma_port *port, dma_addr_t addr, size_t size, void *expected,
+		       const void *desired);
+	int (*fetch_add)(struct dma_port *port, dma_addr_t addr, size_t size, uint64_t add,
+			 uint64_t *old);
+	void (*stats)(struct dma_port *port, struct dma_port_stats *stats);
+};
+
+/* The first member of a backend's own port structure. bus.c dispatches on it. */
+struct dma_port {
+	const struct port_ops *ops;
+	uint32_t number; /* of the device in its space */
+};
+
+/*
+ * A software device's access to memory at a physical address inside one granule:
+ * ordinary memory by pointer, registered memory by its record. Aligned accesses of
+ * 1, 2, 4 and 8 bytes are single atomic acquire or release accesses (bus.c).
+ */
+void bus_copy_from(void *buf, const void *memory, size_t len);
+void bus_copy_to(void *memory, const void *buf, size_t len);
+
+#endif

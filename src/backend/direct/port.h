@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The inside of direct/: a space without translation and the ports of its devices.
+ *
+ * A transfer is cut into batches; during each, the port counts it in the one of
+ * two counters that `phase` names. Draining changes the phase and waits for the
+ * counter left behind, twice, because a transfer may have read the phase before
+ * the last change and count itself only now. So a port that is never idle is
+ * drained all the same. A fault is reported, and a handler called, only after its
+ * batch has been counted out: a handler may drain.
+ *
+ * Locking: `lock` protects the list of ports and serialises drains.
+ */
+#ifndef BACKEND_DIRECT_PORT_H
+#define BACKEND_DIRECT_PORT_H
+
+#include "backend/backend.h"
+#include "backend/direct/direct.h"
+#include "backend/fault.h"
+
+struct direct_port;
+
+struct direct {
+	struct backend be;
+	pthread_mutex_t lock;
+	struct direct_port *ports;
+	struct fault_log log;
+};
+
+static inline struct direct *direct_of(struct backend *be)
+{
+	return container_of(be, struct direct, be);
+}
+
+struct direct_port {
+	struct dma_port port;
+	struct direct *direct;
+	struct direct_port *next;
+	/* Written by every transfer. */
+	uint32_t in_flight[2] __cacheline_aligned;
+	uint32_t phase;
+	uint64_t reads, writes, faults;
+};
+
+int direct_port_open(struct backend *be, const struct port_options *options, uint32_t number,
+		     struct dma_port **port);
+void direct_port_close(struct backend *be, struct dma_port *port);
+void direct_drain(struct backend *be);
+
+#endif

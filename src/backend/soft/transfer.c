@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: MIT */
+/* What a device does on its port: read, write, atomics. */
+#include "backend/soft/section.h"
+#include "backend/soft/space.h"
+#include "memory/memory.h"
+
+/* Why a section was refused: an enum dma_fault_reason, or 0. */
+typedef unsigned int refusal_t;
+
+static refusal_t walk_refusal(enum pgt_walk_result result)
+{
+	switch (result) {
+	case PGT_WALK_OK:
+		return 0;
+	case PGT_WALK_NOT_PRESENT:
+		return DMA_FAULT_NOT_PRESENT;
+	case PGT_WALK_ADDRESS:
+		return DMA_FAULT_ADDRESS;
+	case PGT_WALK_TABLE:
+		break;
+	}
+	return DMA_FAULT_TABLE;
+}
+
+/* Translate by the page table, record the access there, and cache what was found. */
+static __attribute__((__noinline__)) refusal_t walk(struct soft_space *space, struct lane *lane,
+						    dma_addr_t addr, unsigned int access,
+						    phys_addr_t *phys)
+{
+	bool write = access & PGT_WRITE;
+	struct pgt_leaf leaf;
+
+	do {
+		enum pgt_walk_result result = pgt_walk(&space->pt, addr, &leaf);
+
+		if (unlikely(result != PGT_WALK_OK)) {
+			if (result == PGT_WALK_NOT_PRESENT && space->base.needs_sync)
+				iotlb_fill(lane->iotlb, addr, PGT_PAGE_SHIFT, IOTLB_ABSENT);
+			return walk_refusal(result);
+		}
+		if (unlikely((leaf.access & access) != access))
+			return DMA_FAULT_PERMISSION;
+	} while (unlikely(!pgt_mark_access(&space->pt, &leaf, write)));
+
+	iotlb_fill(lane->iotlb, addr, leaf.shift,
+		   leaf.phys | leaf.access | (write || leaf.dirty ? IOTLB_DIRTY : 0));
+	counter_add(&lane->misses, 1);
+	*phys = leaf.phys + (addr & ((1ULL << leaf.shift) - 1));
+	return 0;
+}
+
+static __always_inline refusal_t translate(struct soft_space *space, struct lane *lane,
+					   dma_addr_t addr, unsigned int access, phys_addr_t *phys)
+{
+	uint64_t need = access | (access & PGT_WRITE ? IOTLB_DIRTY : 0);
+	unsigned int shift;
+	const uint64_t *entry = iotlb_find(lane->iotlb, addr, &shift);
+
+	if (unlikely(!entry))
+		return walk(space, lane, addr, access, phys);
+	if (unlikely((*entry & need) != need)) {
+		if (*entry & IOTLB_ABSENT)
+			return DMA_FAULT_NOT_PRESENT;
+		if ((*entry & access) != access)
+			return DMA_FAULT_PERMISSION;
+		/* The first write through this entry: the page table must learn of it. */
+		return walk(space, lane, addr, access, phys);
+	}
+	counter_add(&lane->hits, 1);
+	*phys = (*entry & ~IOTLB_FLAGS) + (addr & ((1ULL << shift) - 1));
+	return 0;
+}
+
+/* Where to access @phys directly; NULL: only through the memory's own calls, if at all. */
+static __always_inline void *direct_pointer(phys_addr_t phys, size_t len)
+{
+	if (likely(!memory_in_arena(phys)))
+		return (void *)(uintptr_t)phys;
+	return memory_bus_pointer(phys, len);
+}
+
+static __always_inline refusal_t read_page(struct soft_space *space, struct lane *lane,
+					   dma_addr_t addr, void *buf, size_t len)
+{
+	phys_addr_t phys;
+	refusal_t refusal = translate(space, lane, addr, PGT_READ, &phys);
+	const void *memory;
+
+	if (unlikely(refusal))
+		return refusal;
+	memory = direct_pointer(phys, len);
+	if (likely(memory))
+		bus_copy_from(buf, memory, len);
+	else if (memory_bus_read(phys, buf, len))
+		return DMA_FAULT_MEMORY;
+	counter_add(&lane->reads, len);
+	return 0;
+}
+
+static __always_inline refusal_t write_page(struct soft_space *space, struct lane *lane,
+					    dma_addr_t addr, const void *buf, size_t len)
+{
+	phys_addr_t phys;
+	refusal_t refusal = translate(space, lane, addr, PGT_WRITE, &phys);
+	void *memory;
+
+	if (unlikely(refusal))
+		return refusal;
+	memory = direct_pointer(phys, len);
+	if (likely(memory))
+		bus_copy_to(memory, buf, len);
+	else if (memory_bus_write(phys, buf, len))
+		return DMA_FAULT_MEMORY;
+	counter_add(&lane->writes, len);
+	return 0;
+}
+
+/* The transfer has ended: tell the log and the caller. */
+static __cold int refuse(struct soft_port *port, refusal_t reason, bool write, dma_addr_t addr,
+			 size_t len)
+{
+	struct dma_fault fault = {
+		.device = port->base.number,
+		.reason = (enum dma_fault_reason)reason,
+		.write = write,
+		.addr = addr,
+		.len = len,
+	};
+
+	fault_log_report(&port->space->faults, &fault);
+	return base_error(-EFAULT, "device %u wanted to %s %zu bytes at %#llx and was refused: %s",
+			  port->base.number, write ? "write" : "read", len,
+			  (unsigned long long)addr, dma_fault_reason_name(fault.reason));
+}
+
+static __always_inline size_t within_granule(dma_addr_t addr, size_t len)
+{
+	size_t room = PGT_PAGE_SIZE - (addr & (PGT_PAGE_SIZE - 1));
+
+	return len < room ? len : room;
+}
+
+static int soft_read(struct dma_port *base, dma_addr_t addr, void *buf, size_t len)
+{
+	struct soft_port *port = (struct soft_port *)base;
+
+	while (len) {
+		size_t part = within_granule(addr, len);
+		unsigned int index;
+		struct lane *lane = section_begin(port, &index);
+		refusal_t refusal = read_page(port->space, lane, addr, buf, part);
+
+		if (unlikely(refusal))
+			counter_add(&lane->faults, 1);
+		section_end(port, index);
+		if (unlikely(refusal))
+			return refuse(port, refusal, false, addr, len);
+		addr += part;
+		buf = (char *)buf + part;
+		len -= part;
+	}
+	return 0;
+}
+
+static int soft_write(struct dma_port *base, dma_addr_t addr, const void *buf, size_t len)
+{
+	struct soft_port *port = (struct soft_port *)base;
+
+	while (len) {
+		size_t part = within_granule(addr, len);
+		unsigned int index;
+		struct lane *lane = section_begin(port, &index);
+		refusal_t refusal = write_page(port->space, lane, addr, buf, part);
+
+		if (unlikely(refusal))
+			counter_add(&lane->faults, 1);
+		section_end(port, index);
+		if (unlikely(refusal))
+			return refuse(port, refusal, true, addr, len);
+		addr += part;
+		buf = (const char *)buf + part;
+		len -= part;
+	}
+	return 0;
+}
+
+/* An operation on one word of 4 or 8 bytes, which the bus has checked. */
+struct word_op {
+	bool exchange;     /* compare with @expected and store @operand; else add @operand */
+	bool stored;
+	uint64_t operand;
+	uint64_t expected; /* receives what was there, as @old does */
+};
+
+static void word_op_4(uint32_t *word, struct word_op *op)
+{
+	uint32_t old = (uint32_t)op->expected;
+
+	if (op->exchange)
+		op->stored = __atomic_compare_exchange_n(word, &old, (uint32_t)op->operand, false,
+							 __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+	else
+		old = __atomic_fetch_add(word, (uint32_t)op->operand, __ATOMIC_SEQ_CST);
+	op->expected = old;
+}
+
+static void word_op_8(uint64_t *word, struct word_op *op)
+{
+	if (op->exchange)
+		op->stored = __atomic_compare_exchange_n(word, &op->expected, op->operand, false,
+							 __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+	else
+		op->expected = __atomic_fetch_add(word, op->operand, __ATOMIC_SEQ_CST);
+}
+
+static refusal_t operate(struct soft_space *space, struct lane *lane, dma_addr_t addr, size_t size,
+			 struct word_op *op)
+{
+	phys_addr_t phys;
+	refusal_t refusal = translate(space, lane, addr, PGT_READ | PGT_WRITE, &phys);
+	void *word;
+
+	if (refusal)
+		return refusal;
+	/* Memory behind calls cannot be changed in one step. */
+	word = direct_pointer(phys, size);
+	if (!word || (uintptr_t)word & (size - 1))
+		return DMA_FAULT_MEMORY;
+	if (size == 4)
+		word_op_4(word, op);
+	else
+		word_op_8(word, op);
+	counter_add(&lane->reads, size);
+	if (!op->exchange || op->stored)
+		counter_add(&lane->writes, size);
+	return 0;
+}
+
+static int atomic(struct soft_port *port, dma_addr_t addr, size_t size, struct word_op *op)
+{
+	unsigned int index;
+	struct lane *lane;
+	refusal_t refusal;
+
+	lane = section_begin(port, &index);
+	if (addr & (size - 1))
+		refusal = DMA_FAULT_MISALIGNED;
+	else
+		refusal = operate(port->space, lane, addr, size, op);
+	if (refusal)
+		counter_add(&lane->faults, 1);
+	section_end(port, index);
+	return refusal ? refuse(port, refusal, true, addr, size) : 0;
+}
+
+static uint64_t load_operand(const void *from, size_t size)
+{
+	uint32_t word;
+	uint64_t value;
+
+	if (size == 4) {
+		memcpy(&word, from, sizeof(word));
+		return word;
+	}
+	memcpy(&value, from, sizeof(value));
+	return value;
+}
+
+static void store_operand(void *to, uint64_t value, size_t size)
+{
+	uint32_t word = (uint32_t)value;
+
+	if (size == 4)
+		memcpy(to, &word, sizeof(word));
+	else
+		memcpy(to, &value, sizeof(value));
+}
+
+static int soft_cmpxchg(struct dma_port *base, dma_addr_t addr, size_t size, void *expected,
+			const void *desired)
+{
+	struct word_op op = {
+		.exchange = true,
+		.operand = load_operand(desired, size),
+		.expected = load_operand(expected, size),
+	};
+	int err = atomic((struct soft_port *)base, addr, size, &op);
+
+	if (err)
+		return err;
+	store_operand(expected, op.expected, size);
+	return op.stored;
+}
+
+static int soft_fetch_add(struct dma_port *base, dma_addr_t addr, size_t size, uint64_t add,
+			  uint64_t *old)
+{
+	struct word_op op = { .operand = add };
+	int err = atomic((struct soft_port *)base, addr, size, &op);
+
+	if (!err && old)
+		*old = op.expected;
+	return err;
+}
+
+const struct port_ops soft_port_ops = {
+	.read = soft_read,
+	.write = soft_write,
+	.cmpxchg = soft_cmpxchg,
+	.fetch_add = soft_fetch_add,
+	.stats = soft_port_stats,
+};

@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: MIT */
+/* Devices: attaching to a space, registers, detaching. */
+#include "dma/dma.h"
+
+/* Windows are checked all before the first is reserved: a failure changes nothing. */
+static int reserve_windows(struct dma_space *space, const struct dma_dev_options *options)
+{
+	const struct dma_window *w = options->windows;
+	int err = 0;
+
+	if (!space->be->translates)
+		return 0;
+	for (size_t i = 0; i < options->nr_windows && !err; i++) {
+		err = iova_reserve_check(&space->iova, w[i].first >> GRANULE_SHIFT,
+					 w[i].last >> GRANULE_SHIFT);
+		if (err)
+			base_error(err, "reserved window 0x%llx-0x%llx of %s holds addresses that "
+					"the space already uses; attach the device before mapping",
+				   (unsigned long long)w[i].first, (unsigned long long)w[i].last,
+				   options->uri);
+	}
+	for (size_t i = 0; i < options->nr_windows && !err; i++)
+		err = dma_space_reserve(space, w[i].first, w[i].last);
+	return err;
+}
+
+static int attach_locked(struct dma_space *space, const struct dma_dev_options *options,
+			 struct dma_dev *dev)
+{
+	struct backend *be = space->be;
+	int err = be->ops->port_open(be, &options->port, space->next_number, &dev->port);
+
+	if (err)
+		return base_error(err, "no memory for the port of %s", options->uri);
+	err = reserve_windows(space, options);
+	if (err) {
+		be->ops->port_close(be, dev->port);
+		return err;
+	}
+	dev->number = space->next_number++;
+	dev->next = space->devices;
+	space->devices = dev;
+	return 0;
+}
+
+int dma_dev_attach(struct dma_space *space, const struct dma_dev_options *options,
+		   struct dma_dev **attached)
+{
+	size_t uri_size = strlen(options->uri) + 1;
+	struct dma_dev *dev;
+	int err = dma_space_check(space);
+
+	if (err)
+		return err;
+	dev = base_zalloc_aligned(sizeof(*dev) + uri_size, 64);
+	if (!dev)
+		return base_error(-ENOMEM, "no memory for device %s", options->uri);
+	dev->space = space;
+	dev->be = space->be;
+	dev->bus_limit = options->bus_limit;
+	dev->untrusted = options->untrusted;
+	dev->uri = memcpy(dev + 1, options->uri, uri_size);
+	dma_limits_init(dev);
+
+	pthread_mutex_lock(&space->lock);
+	err = attach_locked(space, options, dev);
+	pthread_mutex_unlock(&space->lock);
+	if (err) {
+		base_free(dev);
+		return err;
+	}
+	*attached = dev;
+	return 0;
+}
+
+void dma_dev_set_model(struct dma_dev *dev, const struct dma_model_ops *ops, void *model)
+{
+	dev->model_ops = ops;
+	dev->model = model;
+}
+
+/* Take the device off the list; true if it was the last. */
+static bool detach(struct dma_dev *dev)
+{
+	struct dma_space *space = dev->space;
+	bool last;
+
+	pthread_mutex_lock(&space->lock);
+	for (struct dma_dev **at = &space->devices; *at; at = &(*at)->next) {
+		if (*at == dev) {
+			*at = dev->next;
+			break;
+		}
+	}
+	last = !space->devices;
+	pthread_mutex_unlock(&space->lock);
+	return last;
+}
+
+void dma_dev_detach(struct dma_dev *dev)
+{
+	dev->be->ops->port_close(dev->be, dev->port);
+	detach(dev);
+	base_free(dev);
+}
+
+/* In a child of fork() there is one thread and nothing to stop: only memory. */
+static void close_forked(struct dma_dev *dev)
+{
+	struct dma_space *space = dev->space;
+	struct dma_dev **at = &space->devices;
+
+	while (*at != dev)
+		at = &(*at)->next;
+	*at = dev->next;
+	if (!space->devices)
+		dma_space_discard(space);
+	base_free(dev);
+}
+
+void dma_dev_close(struct dma_dev *dev)
+{
+	struct dma_space *space;
+
+	if (!dev)
+		return;
+	space = dev->space;
+	if (dma_gen_watch(dev->be) & WATCH_FORKED) {
+		close_forked(dev);
+		return;
+	}
+	if (dev->model_ops)
+		dev->model_ops->close(dev->model);
+	dev->be->ops->port_close(dev->be, dev->port);
+	if (detach(dev))
+		dma_space_discard(space);
+	base_free(dev);
+}
+
+struct dma_space *dma_dev_space(struct dma_dev *dev)
+{
+	return dev->space;
+}
+
+struct dma_port *dma_dev_port(struct dma_dev *dev)
+{
+	return dev->port;
+}
+
+const char *dma_dev_uri(struct dma_dev *dev)
+{
+	return dev->uri;
+}
+
+/* What both register calls refuse. */
+static int check_register(struct dma_dev *dev, uint64_t offset, unsigned int width)
+{
+	int err = dma_space_check(dev->space);
+
+	if (err)
+		return err;
+	if (!dev->model_ops || !dev->model_ops->reg_read || !dev->model_ops->reg_write)
+		return base_error(-ENODEV, "device %s has no registers", dev->uri);
+	if ((width != 4 && width != 8) || offset % width)
+		return base_error(-EINVAL,
+				  "register access of %u bytes at 0x%llx: 4 or 8 bytes, naturally "
+				  "aligned, are possible",
+				  width, (unsigned long long)offset);
+	return 0;
+}
+
+int dma_dev_reg_read(struct dma_dev *dev, unsigned int bar, uint64_t offset, uint64_t *value,
+		     unsigned int width)
+{
+	int err = check_register(dev, offset, width);
+
+	if (!err) {
+		err = dev->model_ops->reg_read(dev->model, bar, offset, value, width);
+		if (err)
+			base_error(err, "device %s has no %u-byte register at 0x%llx of window %u to read",
+				   dev->uri, width, (unsigned long long)offset, bar);
+	}
+	return err;
+}
+
+int dma_dev_reg_write(struct dma_dev *dev, unsigned int bar, uint64_t offset, uint64_t value,
+		      unsigned int width)
+{
+	int err = check_register(dev, offset, width);
+
+	if (!err) {
+		err = dev->model_ops->reg_write(dev->model, bar, offset, value, width);
+		if (err)
+			base_error(err, "device %s refuses 0x%llx in its %u-byte register 0x%llx of window %u",
+				   dev->uri, (unsigned long long)value, width,
+				   (unsigned long long)offset, bar);
+	}
+	return err;
+}
+
+int dma_dev_step(struct dma_dev *dev)
+{
+	int err = dma_space_check(dev->space);
+
+	if (err)
+		return err;
+	if (!dev->model_ops || !dev->model_ops->step)
+		return base_error(-EOPNOTSUPP,
+				  "device %s works by itself; open it with thread=off to step it",
+				  dev->uri);
+	return dev->model_ops->step(dev->model);
+}

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * dma: the mapping API. It joins the rooms below: who owns an address (iova/),
+ * what memory is (memory/), and how a device is let at it (backend/).
+ *
+ * Nouns
+ *	struct dma_space   one I/O address space: an IOVA allocator and a backend
+ *	struct dma_slot    what one thread keeps in one space: cursor, IOVA cache,
+ *	                   counters
+ *	struct dma_dev     a device, attached to one space, with its masks and limits
+ *
+ * A mapping lives from the moment its IOVA is handed out (live in iova/) until it
+ * is retired; only then are its entries removed, the IOTLB invalidated, and the
+ * IOVA given back, in this order. A gather stretches the middle: it owns what was
+ * retired until it ends.
+ *
+ * Every call with a short way and a long way has two functions: the short one does
+ * the common case with no check too many, finds its thread's slot with two loads,
+ * and hands everything else, errors included, to the long one.
+ *
+ * Errors: checks come first, then what can fail, then what changes. A void call
+ * that is misused does the safe part: the device never keeps access that the
+ * caller thinks is gone.
+ *
+ * Locking
+ *  - `registry` (space.c): the list of spaces. Held while a thread that ends
+ *    returns its caches, and over fork().
+ *  - space->lock: the list of devices, attaching and detaching.
+ *  - A slot belongs to one thread; the slot `shared` serves threads without one:
+ *    it has no cursor and no cache, and its counters are atomic.
+ *  - Nothing is held while a callback, a device model or a backend runs, but the
+ *    registry while memory is unregistered.
+ * Links, unlinks and maps take no lock, but for the IOVA allocator's when a cache
+ * has nothing to give.
+ */
+#ifndef DMA_DMA_H
+#define DMA_DMA_H
+
+#include <pthread.h>
+
+#include <twostep/bus.h>
+#include <twostep/device.h>
+#include <twostep/error.h>
+#include <twostep/iova.h>
+#include <twostep/mapping.h>
+
+#include "backend/backend.h"
+#include "base/base.h"
+#include "iova/iova.h"
+#include "memory/memory.h"
+
+#define GRANULE_SHIFT PGT_PAGE_SHIFT
+#define GRANULE (1ULL << GRANULE_SHIFT)
+#define GRANULE_MASK (GRANULE - 1)
+
+/* Reasons to leave the fast path, in the low bits of the backend's generation. */
+#define WATCH_FORKED 1U
+
+struct dma_slot {
+	struct pgt_cursor cursor;
+	/* Written by the slot's thread only; by anyone, atomically, in the shared one. */
+	uint64_t page_links;    /* leaves of one granule stored on the fast path */
+	uint64_t page_unlinks;  /* and removed there */
+	uint64_t entries;       /* leaves stored and removed elsewhere */
+	uint64_t bytes_linked;  /* elsewhere */
+	uint64_t bytes_unlinked;
+	uint64_t allocs;
+	uint64_t frees;
+	uint64_t invalidations;
+	uint64_t misuse;
+	bool shared;
+	struct iova_cache iova __cacheline_aligned;
+} __cacheline_aligned;
+
+struct dma_space {
+	struct backend *be;
+	uint64_t present; /* bits of which a leaf has some and a mark none */
+	struct iova_space iova;
+	pthread_mutex_t lock;
+	struct dma_dev *devices;
+	uint32_t next_number;
+	struct dma_space *next; /* in the registry */
+	struct dma_slot shared;
+	struct dma_slot *slots[BASE_MAX_THREADS]; /* by thread number; [0] stays NULL */
+};
+
+struct dma_dev {
+	struct dma_space *space;
+	struct backend *be;
+	uint64_t limit_pfn;   /* last granule that streaming and two-step mappings may use */
+	uint64_t bus_limit;   /* last address that the bus carries */
+	bool untrusted;       /* unaligned memory must be bounced */
+	uint64_t mask;
+	uint64_t coherent_mask;
+	unsigned int max_seg_size;
+	unsigned int min_align_mask;
+	unsigned long seg_boundary;
+	struct dma_port *port;
+	const struct dma_model_ops *model_ops;
+	void *model;
+	struct dma_dev *next; /* in the space */
+	uint32_t number;
+	char *uri;
+};
+
+/* A window of addresses that a device must not be given. Closed. */
+struct dma_window {
+	dma_addr_t first;
+	dma_addr_t last;
+};
+
+struct dma_dev_options {
+	const char *uri;
+	struct port_options port;
+	uint64_t bus_limit;
+	bool untrusted;
+	const struct dma_window *windows;
+	size_t nr_windows;
+};
+
+/*
+ * Make a space over a backend, which it owns from then on, also on failure. A
+ * space without devices is closed by dma_space_discard().
+ */
+int dma_space_create(struct backend *be, struct dma_space **space);
+void dma_space_discard(struct dma_space *space);
+
+/* Attach a device. 0; -EADDRINUSE, -ENOMEM, -EPERM with the error text. */
+int dma_dev_attach(struct dma_space *space, const struct dma_dev_options *options,
+		   struct dma_dev **dev);
+
+/* Undo an attach, leaving the space open; for a device that never got its model. */
+void dma_dev_detach(struct dma_dev *dev);
+
+/* Give an attached device its model in software, which it owns from then on. */
+void dma_dev_set_model(struct dma_dev *dev, const struct dma_model_ops *ops, void *model);
+
+/* limits.c: what a new device starts with. */
+void dma_limits_init(struct dma_dev *dev);
+
+/* space.c */
+
+/* The calling thread's slot in the space, the long way; never NULL. */
+struct dma_slot *dma_slot_find(struct dma_space *space);
+
+static __always_inline struct dma_slot *dma_slot(struct dma_space *space)
+{
+	struct dma_slot *slot = space->slots[base_thread];
+
+	return likely(slot) ? slot : dma_slot_find(space);
+}
+
+static inline struct pgt_cursor *slot_cursor(struct dma_slot *slot)
+{
+	return slot->shared ? NULL : &slot->cursor;
+}
+
+static inline struct iova_cache *slot_iova(struct dma_slot *slot)
+{
+	return slot->shared ? NULL : &slot->iova;
+}
+
+static inline void slot_count(struct dma_slot *slot, uint64_t *counter, uint64_t n)
+{
+	if (unlikely(slot->shared))
+		counter_add_shared(counter, n);
+	else
+		counter_add(counter, n);
+}
+
+static __always_inline uint64_t dma_gen_watch(const struct backend *be)
+{
+	return __atomic_load_n(&be->gen_watch, __ATOMIC_ACQUIRE);
+}
+
+/* -EPERM with the error text in a process that does not own the space; else 0. */
+int dma_space_refuse_forked(const struct dma_space *space);
+
+static inline int dma_space_check(const struct dma_space *space)
+{
+	return likely(!(dma_gen_watch(space->be) & WATCH_FORKED)) ? 0 :
+								    dma_space_refuse_forked(space);
+}
+
+/* Count a misuse and set the error text: the void calls' way to complain. */
+void dma_misuse(struct dma_space *space, const char *format, ...)
+	__attribute__((__cold__, __format__(__printf__, 2, 3)));
+
+/* link.c: let devices at memory, whoever owns the IOVA. */
+
+/*
+ * Link pieces at @iova (aligned); see struct backend_ops. Handles what an open
+ * gather left behind, displaced tables and exhausted table memory, and counts.
+ * 0 or -errno with the error text.
+ */
+int dma_link(struct dma_space *space, dma_addr_t iova, const struct phys_vec *vec, size_t nr_vecs,
+	     uint64_t bytes, enum dma_data_direction dir, unsigned long attrs);
+
+/* Make links visible. @iova aligned, @size whole granules. */
+int dma_sync_links(struct dma_space *space, dma_addr_t iova, uint64_t size, bool whole);
+
+/* unlink.c: take memory away again. */
+
+/* What to do with the IOVA once the device has lost its access. */
+enum dma_after_unlink {
+	KEEP_IOVA,    /* still reserved: an unlink */
+	RELEASE_IOVA, /* retired: [iova, iova + size) is given back */
+};
+
+/*
+ * Remove what is linked in the retired or reserved granules [iova, iova + size), of
+ * which [iova, iova + linked) should be linked and the rest should not; anything
+ * else is misuse, and removed as well. Strict, unless @gather fits: then final with
+ * its end. @what names the caller for the error text.
+ */
+void dma_take_away(struct dma_space *space, dma_addr_t iova, uint64_t size, uint64_t linked,
+		   enum dma_after_unlink after, struct dma_gather *gather, const char *what);
+
+/* One strict request. */
+void dma_invalidate(struct dma_space *space, struct dma_slot *slot, dma_addr_t first,
+		    dma_addr_t last);
+
+/* The gather to use for a call in @space, or NULL: strict. */
+static inline struct dma_gather *dma_gather_for(struct dma_gather *gather,
+						const struct dma_space *space)
+{
+	return gather && gather->space == space ? gather : NULL;
+}
+
+/* gather.c: @info of a gathered range. */
+#define GATHER_UNMARK (1ULL << 63) /* still reserved; marks were left */
+#define GATHER_BYTES (~GATHER_UNMARK)
+
+/* Add a range, making room first if there is none. */
+void dma_gather_add(struct dma_gather *gather, dma_addr_t iova, uint64_t size, bool unmark);
+
+#endif

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Many unlinks, one invalidation. A gathered range has no entries any more, but
+ * devices may still have it in their IOTLBs, so its IOVA must not be handed out
+ * and nothing may be linked there: ranges that stay reserved carry marks in the
+ * page table, which make a link there invalidate first (link.c).
+ */
+#include "dma/dma.h"
+
+void dma_gather_begin(struct dma_dev *dev, struct dma_gather *gather)
+{
+	gather->space = dev && dev->be->translates ? dev->space : NULL;
+	gather->free_tables = NULL;
+	gather->count = 0;
+}
+
+static void flush(struct dma_gather *gather)
+{
+	struct backend_range ranges[DMA_GATHER_RANGES];
+	struct dma_space *space = gather->space;
+	struct dma_slot *slot = dma_slot(space);
+	struct backend *be = space->be;
+	size_t nr = 0;
+
+	for (size_t i = 0; i < gather->count; i++) {
+		dma_addr_t first = gather->range[i].addr;
+		dma_addr_t last = first + (gather->range[i].info & GATHER_BYTES) - 1;
+
+		if (nr && ranges[nr - 1].last + 1 == first)
+			ranges[nr - 1].last = last;
+		else if (nr && last + 1 == ranges[nr - 1].first)
+			ranges[nr - 1].first = first;
+		else
+			ranges[nr++] = (struct backend_range){ first, last };
+	}
+	be->ops->invalidate(be, ranges, nr);
+	slot_count(slot, &slot->invalidations, 1);
+	if (unlikely(gather->free_tables))
+		be->ops->free_tables(be, gather->free_tables);
+	gather->free_tables = NULL;
+	for (size_t i = 0; i < gather->count; i++) {
+		dma_addr_t first = gather->range[i].addr;
+		uint64_t size = gather->range[i].info & GATHER_BYTES;
+
+		if (gather->range[i].info & GATHER_UNMARK)
+			be->ops->unmark(be, slot_cursor(slot), first, size);
+#ifndef SABOTAGE_REUSE_GATHERED_IOVA
+		else
+			iova_give_back(&space->iova, slot_iova(slot), first >> GRANULE_SHIFT,
+				       size >> GRANULE_SHIFT);
+#endif
+	}
+	gather->count = 0;
+}
+
+void dma_gather_add(struct dma_gather *gather, dma_addr_t iova, uint64_t size, bool unmark)
+{
+	if (unlikely(gather->count == DMA_GATHER_RANGES))
+		flush(gather);
+#ifdef SABOTAGE_REUSE_GATHERED_IOVA
+	if (!unmark)
+		iova_give_back(&gather->space->iova, slot_iova(dma_slot(gather->space)),
+			       iova >> GRANULE_SHIFT, size >> GRANULE_SHIFT);
+#endif
+	gather->range[gather->count].addr = iova;
+	gather->range[gather->count].info = size | (unmark ? GATHER_UNMARK : 0);
+	gather->count++;
+}
+
+void dma_gather_end(struct dma_gather *gather)
+{
+	if (gather->space && gather->count && !dma_space_check(gather->space))
+		flush(gather);
+	gather->count = 0;
+}

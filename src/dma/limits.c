@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: MIT */
+/* What a device can address, and in what pieces. */
+#include "dma/dma.h"
+
+static uint64_t lesser(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* The last granule all of whose bytes the mask, the bus and the table reach. */
+static void update_limit(struct dma_dev *dev)
+{
+	uint64_t last = lesser(lesser(dev->mask, dev->bus_limit), dev->be->last);
+
+	dev->limit_pfn = (last >> GRANULE_SHIFT) - ((last & GRANULE_MASK) != GRANULE_MASK);
+	if (last < GRANULE_MASK)
+		dev->limit_pfn = 0;
+}
+
+void dma_limits_init(struct dma_dev *dev)
+{
+	dev->mask = DMA_BIT_MASK(32);
+	dev->coherent_mask = DMA_BIT_MASK(32);
+	dev->max_seg_size = 65536;
+	dev->seg_boundary = 0xffffffffUL;
+	update_limit(dev);
+}
+
+/* Kernel: dma_supported(); behind an IOMMU any mask will do that reaches a granule. */
+static int check_mask(struct dma_dev *dev, uint64_t mask)
+{
+	uint64_t least = dev->be->translates ? 2 * GRANULE - 1 : DMA_BIT_MASK(32);
+	int err = dma_space_check(dev->space);
+
+	if (err)
+		return err;
+	if (mask < least)
+		return base_error(-EIO,
+				  "mask 0x%llx of %s reaches nothing that could be mapped; it must "
+				  "be at least 0x%llx",
+				  (unsigned long long)mask, dev->uri, (unsigned long long)least);
+	return 0;
+}
+
+int dma_set_mask(struct dma_dev *dev, uint64_t mask)
+{
+	int err = check_mask(dev, mask);
+
+	if (err)
+		return err;
+	dev->mask = mask;
+	update_limit(dev);
+	return 0;
+}
+
+int dma_set_coherent_mask(struct dma_dev *dev, uint64_t mask)
+{
+	int err = check_mask(dev, mask);
+
+	if (!err)
+		dev->coherent_mask = mask;
+	return err;
+}
+
+int dma_set_mask_and_coherent(struct dma_dev *dev, uint64_t mask)
+{
+	int err = dma_set_mask(dev, mask);
+
+	if (!err)
+		dev->coherent_mask = mask;
+	return err;
+}
+
+uint64_t dma_get_mask(struct dma_dev *dev)
+{
+	return dev->mask;
+}
+
+/* All ones up to the highest address that memory of this process can have. */
+static uint64_t memory_mask(void)
+{
+	uint64_t top = (uintptr_t)__builtin_frame_address(0);
+
+	return DMA_BIT_MASK(64 - __builtin_clzll(top | 1));
+}
+
+uint64_t dma_get_required_mask(struct dma_dev *dev)
+{
+	return dev->be->translates ? DMA_BIT_MASK(32) : memory_mask();
+}
+
+bool dma_addressing_limited(struct dma_dev *dev)
+{
+	return lesser(dev->mask, dev->bus_limit) < dma_get_required_mask(dev);
+}
+
+unsigned int dma_get_max_seg_size(struct dma_dev *dev)
+{
+	return dev->max_seg_size;
+}
+
+int dma_set_max_seg_size(struct dma_dev *dev, unsigned int size)
+{
+	if (!size)
+		return base_error(-EINVAL, "a segment of %s cannot be 0 bytes long at most",
+				  dev->uri);
+	dev->max_seg_size = size;
+	return 0;
+}
+
+unsigned long dma_get_seg_boundary(struct dma_dev *dev)
+{
+	return dev->seg_boundary;
+}
+
+int dma_set_seg_boundary(struct dma_dev *dev, unsigned long mask)
+{
+	if (mask & (mask + 1) || mask < GRANULE_MASK)
+		return base_error(-EINVAL,
+				  "segment boundary mask 0x%lx of %s must be a power of two minus one, "
+				  "at least 0xfff",
+				  mask, dev->uri);
+	dev->seg_boundary = mask;
+	return 0;
+}
+
+unsigned int dma_get_min_align_mask(struct dma_dev *dev)
+{
+	return dev->min_align_mask;
+}
+
+int dma_set_min_align_mask(struct dma_dev *dev, unsigned int mask)
+{
+	if (mask & (mask + 1))
+		return base_error(-EINVAL,
+				  "minimum alignment mask 0x%x of %s must be a power of two minus one",
+				  mask, dev->uri);
+	dev->min_align_mask = mask;
+	return 0;
+}
+
+unsigned long dma_get_merge_boundary(struct dma_dev *dev)
+{
+	return dev->be->translates ? GRANULE_MASK : 0;
+}
+
+bool dma_need_unmap(struct dma_dev *dev)
+{
+	return dev->be->translates;
+}
+
+size_t dma_max_mapping_size(struct dma_dev *dev)
+{
+	(void)dev;
+	return SIZE_MAX;
+}
+
+size_t dma_opt_mapping_size(struct dma_dev *dev)
+{
+	return dev->be->translates ? GRANULE << (IOVA_CACHE_ORDERS - 1) : SIZE_MAX;
+}

@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: MIT */
+/* Address spaces: their life, the slots of threads, fork, statistics. */
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "dma/dma.h"
+
+static pthread_mutex_t registry = PTHREAD_MUTEX_INITIALIZER;
+static struct dma_space *spaces;
+static uint64_t leaked;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+/* A thread ends: what its caches hold is for everybody again. */
+static void thread_leaves(unsigned int thread)
+{
+	pthread_mutex_lock(&registry);
+	for (struct dma_space *space = spaces; space; space = space->next) {
+		struct dma_slot *slot = space->slots[thread];
+
+		if (!slot)
+			continue;
+		iova_cache_flush(&space->iova, &slot->iova);
+		slot->cursor = (struct pgt_cursor){ 0 };
+	}
+	pthread_mutex_unlock(&registry);
+}
+
+static void before_fork(void)
+{
+	pthread_mutex_lock(&registry);
+}
+
+static void after_fork_parent(void)
+{
+	pthread_mutex_unlock(&registry);
+}
+
+/* The child owns nothing of what it inherited. */
+static void after_fork_child(void)
+{
+	for (struct dma_space *space = spaces; space; space = space->next)
+		__atomic_fetch_or(&space->be->gen_watch, WATCH_FORKED, __ATOMIC_SEQ_CST);
+	spaces = NULL;
+	leaked = 0;
+	pthread_mutex_unlock(&registry);
+}
+
+static bool memory_is_mapped(phys_addr_t base, phys_addr_t last)
+{
+	bool mapped = false;
+
+	pthread_mutex_lock(&registry);
+	for (struct dma_space *space = spaces; space && !mapped; space = space->next) {
+		struct backend *be = space->be;
+
+		mapped = be->translates && be->ops->maps_phys(be, base, last);
+		if (!mapped)
+			be->ops->drain(be);
+	}
+	pthread_mutex_unlock(&registry);
+	return mapped;
+}
+
+static void join_process(void)
+{
+	base_thread_on_exit(thread_leaves);
+	pthread_atfork(before_fork, after_fork_parent, after_fork_child);
+	memory_set_busy_hook(memory_is_mapped);
+}
+
+int dma_space_create(struct backend *be, struct dma_space **created)
+{
+	struct dma_space *space;
+
+	pthread_once(&once, join_process);
+	space = base_zalloc_aligned(sizeof(*space), 64);
+	if (!space)
+		goto no_memory;
+	if (be->translates &&
+	    iova_space_init(&space->iova, be->first >> GRANULE_SHIFT, be->last >> GRANULE_SHIFT))
+		goto no_memory;
+	space->be = be;
+	space->present = be->leaf_bits[DMA_BIDIRECTIONAL] | be->leaf_bits[DMA_TO_DEVICE] |
+			 be->leaf_bits[DMA_FROM_DEVICE];
+	space->shared.shared = true;
+	pthread_mutex_init(&space->lock, NULL);
+	pthread_mutex_lock(&registry);
+	space->next = spaces;
+	spaces = space;
+	pthread_mutex_unlock(&registry);
+	*created = space;
+	return 0;
+
+no_memory:
+	base_free(space);
+	be->ops->close(be, false);
+	return base_error(-ENOMEM, "no memory for an I/O address space");
+}
+
+static void count_leak(void *arg, uint64_t pfn, uint64_t pages, enum iova_kind kind)
+{
+	struct dma_space *space = arg;
+	struct backend *be = space->be;
+	struct pgt_removed removed;
+
+	(void)kind;
+	be->ops->unlink(be, NULL, pfn << GRANULE_SHIFT, pages << GRANULE_SHIFT, false, &removed);
+	leaked++;
+}
+
+static void leave_registry(struct dma_space *space)
+{
+	pthread_mutex_lock(&registry);
+	for (struct dma_space **at = &spaces; *at; at = &(*at)->next) {
+		if (*at == space) {
+			*at = space->next;
+			break;
+		}
+	}
+	pthread_mutex_unlock(&registry);
+}
+
+void dma_space_discard(struct dma_space *space)
+{
+	bool forked = dma_gen_watch(space->be) & WATCH_FORKED;
+	struct backend *be = space->be;
+	bool translates = be->translates;
+
+	if (!forked) {
+		uint64_t before = leaked;
+
+		leave_registry(space);
+		if (translates)
+			iova_for_each_live(&space->iova, count_leak, space);
+		if (leaked != before)
+			base_error(0, "closed an address space with %llu reservations or mappings "
+				      "still live; unmap or destroy them before closing the device",
+				   (unsigned long long)(leaked - before));
+	}
+	be->ops->close(be, forked);
+	if (translates)
+		iova_space_exit(&space->iova);
+	for (size_t i = 0; i < BASE_MAX_THREADS; i++)
+		base_free(space->slots[i]);
+	if (!forked)
+		pthread_mutex_destroy(&space->lock);
+	base_free(space);
+}
+
+uint64_t dma_leak_count(void)
+{
+	uint64_t count;
+
+	pthread_mutex_lock(&registry);
+	count = leaked;
+	pthread_mutex_unlock(&registry);
+	return count;
+}
+
+__cold struct dma_slot *dma_slot_find(struct dma_space *space)
+{
+	unsigned int thread = base_thread_claim();
+	struct dma_slot *slot;
+
+	if (!thread)
+		return &space->shared;
+	slot = space->slots[thread];
+	if (slot)
+		return slot;
+	slot = base_zalloc_aligned(sizeof(*slot), 64);
+	if (!slot)
+		return &space->shared;
+	if (space->be->translates)
+		iova_cache_init(&space->iova, &slot->iova);
+	__atomic_store_n(&space->slots[thread], slot, __ATOMIC_RELEASE);
+	return slot;
+}
+
+__cold int dma_space_refuse_forked(const struct dma_space *space)
+{
+	(void)space;
+	return base_error(-EPERM, "the device was opened before fork() and belongs to the parent "
+				  "process; open a device of your own in the child");
+}
+
+__cold void dma_misuse(struct dma_space *space, const char *format, ...)
+{
+	struct dma_slot *slot = dma_slot(space);
+	char text[256];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	base_error(-EINVAL, "%s", text);
+	slot_count(slot, &slot->misuse, 1);
+}
+
+/* What one slot adds to the statistics. */
+static void add_slot(struct dma_stats *stats, const struct dma_slot *slot)
+{
+	uint64_t links = counter_read(&slot->page_links);
+	uint64_t unlinks = counter_read(&slot->page_unlinks);
+	uint64_t allocs = counter_read(&slot->allocs);
+
+	stats->iova_allocs += allocs;
+	stats->iova_live += allocs - counter_read(&slot->frees);
+	stats->pte_writes += links + unlinks + counter_read(&slot->entries);
+	stats->bytes_mapped += ((links - unlinks) << GRANULE_SHIFT) +
+			       counter_read(&slot->bytes_linked) -
+			       counter_read(&slot->bytes_unlinked);
+	stats->iotlb_invalidations += counter_read(&slot->invalidations);
+	stats->misuse += counter_read(&slot->misuse);
+}
+
+int dma_space_stats(struct dma_space *space, struct dma_stats *stats)
+{
+	struct backend *be = space->be;
+	int err = dma_space_check(space);
+
+	if (err)
+		return err;
+	*stats = (struct dma_stats){ 0 };
+	add_slot(stats, &space->shared);
+	for (size_t i = 1; i < BASE_MAX_THREADS; i++) {
+		struct dma_slot *slot = __atomic_load_n(&space->slots[i], __ATOMIC_ACQUIRE);
+
+		if (slot)
+			add_slot(stats, slot);
+	}
+	if (be->translates) {
+		stats->pte_writes += be->ops->table_writes(be);
+		stats->metadata_bytes =
+			be->ops->metadata_bytes(be) + iova_metadata_bytes(&space->iova);
+	}
+	stats->faults = be->ops->faults(be);
+	return 0;
+}
+
+int dma_space_pgtable(struct dma_space *space, struct dma_pgtable_info *info)
+{
+	struct backend *be = space->be;
+	int err = dma_space_check(space);
+
+	if (err)
+		return err;
+	if (!be->ops->pgtable_info) {
+		*info = (struct dma_pgtable_info){ .format = "none" };
+		return base_error(-EOPNOTSUPP, "the %s backend has no page table", be->ops->name);
+	}
+	return be->ops->pgtable_info(be, info);
+}
+
+int dma_space_reserve(struct dma_space *space, dma_addr_t start, dma_addr_t last)
+{
+	int err = dma_space_check(space);
+
+	if (err)
+		return err;
+	if (last < start)
+		return base_error(-EINVAL, "window 0x%llx-0x%llx ends before it starts",
+				  (unsigned long long)start, (unsigned long long)last);
+	if (!space->be->translates)
+		return base_error(-EOPNOTSUPP,
+				  "the %s backend hands out no addresses that a window could exclude",
+				  space->be->ops->name);
+	err = iova_reserve(&space->iova, start >> GRANULE_SHIFT, last >> GRANULE_SHIFT);
+	if (err == -EADDRINUSE)
+		base_error(err, "window 0x%llx-0x%llx holds addresses that are in use; reserve "
+				"windows before mapping, or unmap first",
+			   (unsigned long long)start, (unsigned long long)last);
+	else if (err)
+		base_error(err, "no memory to reserve window 0x%llx-0x%llx",
+			   (unsigned long long)start, (unsigned long long)last);
+	return err;
+}
+
+int dma_space_set_fault_handler(struct dma_space *space, dma_fault_handler_t handler, void *arg)
+{
+	int err = dma_space_check(space);
+
+	return err ? err : space->be->ops->set_fault_handler(space->be, handler, arg);
+}
+
+int dma_space_read_faults(struct dma_space *space, struct dma_fault *faults, size_t max,
+			  uint64_t *lost)
+{
+	int err = dma_space_check(space);
+
+	return err ? err : space->be->ops->read_faults(space->be, faults, max, lost);
+}

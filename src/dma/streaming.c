@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: MIT */
+/* Streaming mappings: one call maps one piece of memory, one call ends it. */
+#include "dma/dma.h"
+
+static __always_inline uint64_t pages_of(uint64_t addr, uint64_t size)
+{
+	return ((addr & GRANULE_MASK) + size + GRANULE_MASK) >> GRANULE_SHIFT;
+}
+
+/* What is refused on every backend; -errno with the error text. */
+static int check_map(struct dma_dev *dev, phys_addr_t phys, size_t size,
+		     enum dma_data_direction dir)
+{
+	const struct memory_record *record;
+	int err = dma_space_check(dev->space);
+
+	if (err)
+		return err;
+	if ((unsigned int)dir >= DMA_NONE)
+		return base_error(-EINVAL, "map of 0x%llx without a direction; say what the device will "
+					   "do with it", (unsigned long long)phys);
+	if (!size)
+		return base_error(-EINVAL, "map of 0 bytes at 0x%llx", (unsigned long long)phys);
+	return memory_check(phys, size, &record);
+}
+
+static dma_addr_t map_direct(struct dma_dev *dev, phys_addr_t phys, size_t size,
+			     unsigned long attrs)
+{
+	uint64_t limit = dev->mask < dev->bus_limit ? dev->mask : dev->bus_limit;
+
+	if (likely(phys + size - 1 <= limit))
+		return phys;
+	if (!(attrs & DMA_ATTR_NO_WARN))
+		base_error(-ENOMEM, "map of %zu bytes at 0x%llx: %s reaches addresses up to 0x%llx only, "
+				    "and %s; set a wider mask",
+			   size, (unsigned long long)phys, dev->uri, (unsigned long long)limit,
+			   attrs & (DMA_ATTR_MMIO | DMA_ATTR_REQUIRE_COHERENT) ||
+					   !memory_cpu_address(phys, size) ?
+				   "this memory must not be bounced" :
+				   "no bounce pool is set up");
+	return DMA_MAPPING_ERROR;
+}
+
+/* An unaligned buffer of an untrusted device would have to be bounced. */
+static int check_bounce(struct dma_dev *dev, phys_addr_t phys, size_t size, unsigned long attrs)
+{
+	if (!dev->untrusted || attrs & DMA_ATTR_MMIO || !((phys | size) & GRANULE_MASK))
+		return 0;
+	return base_error(-ENOMEM, "map of %zu bytes at 0x%llx: %s is untrusted, so memory that is not "
+				   "whole granules must be bounced, and %s; align it to 4096 bytes",
+			  size, (unsigned long long)phys, dev->uri,
+			  attrs & DMA_ATTR_REQUIRE_COHERENT || !memory_cpu_address(phys, size) ?
+				  "this memory must not be" :
+				  "no bounce pool is set up");
+}
+
+static int map_granules(struct dma_dev *dev, dma_addr_t iova, phys_addr_t phys, size_t size,
+			enum dma_data_direction dir, unsigned long attrs)
+{
+	const struct phys_vec vec = { phys, size };
+	int err = dma_link(dev->space, iova, &vec, 1, (phys & GRANULE_MASK) + size, dir, attrs);
+
+	if (!err && dev->be->needs_sync)
+		err = dma_sync_links(dev->space, iova, pages_of(phys, size) << GRANULE_SHIFT, false);
+	return err;
+}
+
+static __cold dma_addr_t map_long(struct dma_dev *dev, phys_addr_t phys, size_t size,
+				  enum dma_data_direction dir, unsigned long attrs)
+{
+	struct dma_space *space = dev->space;
+	struct dma_slot *slot;
+	uint64_t pfn, pages = pages_of(phys, size);
+
+	if (check_map(dev, phys, size, dir))
+		return DMA_MAPPING_ERROR;
+	if (!dev->be->translates)
+		return map_direct(dev, phys, size, attrs);
+	if (attrs & DMA_ATTR_CC_SHARED) {
+		base_error(-EINVAL, "map of 0x%llx: DMA_ATTR_CC_SHARED has no meaning behind an IOMMU",
+			   (unsigned long long)phys);
+		return DMA_MAPPING_ERROR;
+	}
+	if (check_bounce(dev, phys, size, attrs))
+		return DMA_MAPPING_ERROR;
+	if (dev->min_align_mask > GRANULE_MASK) {
+		base_error(-EINVAL, "map of 0x%llx: the minimum alignment mask 0x%x of %s is wider than "
+				    "a granule", (unsigned long long)phys, dev->min_align_mask, dev->uri);
+		return DMA_MAPPING_ERROR;
+	}
+	slot = dma_slot(space);
+	pfn = iova_alloc(&space->iova, slot_iova(slot), pages, 0, dev->limit_pfn, IOVA_STREAMING);
+	if (!pfn) {
+		base_error(-ENOSPC, "map of %zu bytes: no I/O address space is free below 0x%llx for %s; "
+				    "unmap something, or set a wider mask",
+			   size, (unsigned long long)((dev->limit_pfn + 1) << GRANULE_SHIFT), dev->uri);
+		return DMA_MAPPING_ERROR;
+	}
+	if (map_granules(dev, pfn << GRANULE_SHIFT, phys, size, dir, attrs)) {
+		iova_retire(&space->iova, slot_iova(slot), pfn, pages, IOVA_STREAMING);
+		iova_give_back(&space->iova, slot_iova(slot), pfn, pages);
+		return DMA_MAPPING_ERROR;
+	}
+	slot_count(slot, &slot->allocs, 1);
+	return pfn << GRANULE_SHIFT | (phys & GRANULE_MASK);
+}
+
+dma_addr_t dma_map_phys(struct dma_dev *dev, phys_addr_t phys, size_t size,
+			enum dma_data_direction dir, unsigned long attrs)
+{
+	struct backend *be = dev->be;
+	struct dma_space *space = dev->space;
+	struct dma_slot *slot = space->slots[base_thread];
+	uint64_t pfn, gen = dma_gen_watch(be);
+
+	/* Inside one granule of ordinary memory, nothing special about the device. */
+	if (unlikely(!slot || !be->translates || be->needs_sync || gen & PGT_GEN_WATCH || attrs ||
+		     size - 1 >= GRANULE - (phys & GRANULE_MASK) || (unsigned int)dir >= DMA_NONE ||
+		     dev->untrusted | (dev->min_align_mask > GRANULE_MASK) ||
+		     phys >= be->phys_end || memory_in_arena(phys)))
+		return map_long(dev, phys, size, dir, attrs);
+	pfn = iova_alloc(&space->iova, &slot->iova, 1, 0, dev->limit_pfn, IOVA_STREAMING);
+	if (unlikely(!pfn))
+		return map_long(dev, phys, size, dir, attrs);
+	if (likely(pgt_cursor_link(&slot->cursor, gen, pfn << GRANULE_SHIFT,
+				   (phys & ~GRANULE_MASK) | be->leaf_bits[dir]))) {
+		counter_add(&slot->page_links, 1);
+		counter_add(&slot->allocs, 1);
+		return pfn << GRANULE_SHIFT | (phys & GRANULE_MASK);
+	}
+	iova_retire(&space->iova, &slot->iova, pfn, 1, IOVA_STREAMING);
+	iova_give_back(&space->iova, &slot->iova, pfn, 1);
+	return map_long(dev, phys, size, dir, attrs);
+}
+
+/*
+ * How many granules to take away at @addr; 0: nothing is mapped there. What is
+ * mapped with another size goes whole, and is misuse.
+ */
+static __cold uint64_t unmap_mismatch(struct dma_dev *dev, dma_addr_t addr, size_t size)
+{
+	struct dma_space *space = dev->space;
+	struct dma_slot *slot = dma_slot(space);
+	uint64_t pfn = addr >> GRANULE_SHIFT;
+	enum iova_kind kind = IOVA_STREAMING;
+	uint64_t pages = iova_live(&space->iova, pfn, &kind);
+
+	if (pages && kind == IOVA_STREAMING &&
+	    !iova_retire(&space->iova, slot_iova(slot), pfn, pages, IOVA_STREAMING)) {
+		dma_misuse(space, "unmap of %zu bytes at 0x%llx: %llu bytes are mapped there; all of it "
+				  "was unmapped", size, (unsigned long long)addr,
+			   (unsigned long long)(pages << GRANULE_SHIFT));
+		return pages;
+	}
+	if (addr == DMA_MAPPING_ERROR)
+		dma_misuse(space, "unmap of DMA_MAPPING_ERROR; check dma_mapping_error() after mapping");
+	else if (pages)
+		dma_misuse(space, "unmap of 0x%llx, which was reserved with dma_iova_try_alloc(); use "
+				  "dma_iova_destroy()", (unsigned long long)addr);
+	else
+		dma_misuse(space, "unmap of 0x%llx: nothing is mapped there; was it unmapped before?",
+			   (unsigned long long)addr);
+	return 0;
+}
+
+static __cold void unmap_long(struct dma_dev *dev, dma_addr_t addr, size_t size,
+			      unsigned long attrs, struct dma_gather *gather)
+{
+	struct dma_space *space = dev->space;
+	struct dma_slot *slot;
+	uint64_t pages = size ? pages_of(addr, size) : 0;
+
+	if (!dev->be->translates || dma_space_check(space) || attrs & DMA_ATTR_CC_SHARED)
+		return;
+	slot = dma_slot(space);
+	if (!pages || iova_retire(&space->iova, slot_iova(slot), addr >> GRANULE_SHIFT, pages,
+				  IOVA_STREAMING)) {
+		pages = unmap_mismatch(dev, addr, size);
+		if (!pages)
+			return;
+	}
+	slot_count(slot, &slot->frees, 1);
+	dma_take_away(space, addr & ~GRANULE_MASK, pages << GRANULE_SHIFT, pages << GRANULE_SHIFT,
+		      RELEASE_IOVA, gather, "unmap");
+}
+
+static __always_inline void unmap(struct dma_dev *dev, dma_addr_t addr, size_t size,
+				  unsigned long attrs, struct dma_gather *gather)
+{
+	struct backend *be = dev->be;
+	struct dma_space *space = dev->space;
+	struct dma_slot *slot = space->slots[base_thread];
+	dma_addr_t iova = addr & ~GRANULE_MASK;
+	uint64_t gen = dma_gen_watch(be);
+
+	/* The cursor first: it changes nothing before the range is known to be live. */
+	if (unlikely(!slot || !be->translates || gen & PGT_GEN_WATCH || attrs ||
+		     size - 1 >= GRANULE - (addr & GRANULE_MASK) ||
+		     iova - slot->cursor.base >= PGT_TABLE_SPAN || slot->cursor.gen != gen ||
+		     iova_retire(&space->iova, &slot->iova, iova >> GRANULE_SHIFT, 1,
+				 IOVA_STREAMING))) {
+		unmap_long(dev, addr, size, attrs, gather);
+		return;
+	}
+	counter_add(&slot->frees, 1);
+	if (unlikely(!pgt_cursor_unlink(&slot->cursor, gen, iova, space->present))) {
+		dma_take_away(space, iova, GRANULE, GRANULE, RELEASE_IOVA, gather, "unmap");
+		return;
+	}
+	counter_add(&slot->page_unlinks, 1);
+	if (gather) {
+		dma_gather_add(gather, iova, GRANULE, false);
+		return;
+	}
+	dma_invalidate(space, slot, iova, iova + GRANULE_MASK);
+	iova_give_back(&space->iova, &slot->iova, iova >> GRANULE_SHIFT, 1);
+}
+
+void dma_unmap_phys(struct dma_dev *dev, dma_addr_t addr, size_t size,
+		    enum dma_data_direction dir, unsigned long attrs)
+{
+	(void)dir;
+	unmap(dev, addr, size, attrs, NULL);
+}
+
+void dma_unmap_phys_gather(struct dma_dev *dev, dma_addr_t addr, size_t size,
+			   enum dma_data_direction dir, unsigned long attrs,
+			   struct dma_gather *gather)
+{
+	(void)dir;
+	unmap(dev, addr, size, attrs, dma_gather_for(gather, dev->space));
+}
+
+dma_addr_t dma_map_single_attrs(struct dma_dev *dev, void *ptr, size_t size,
+				enum dma_data_direction dir, unsigned long attrs)
+{
+	return dma_map_phys(dev, dma_virt_to_phys(ptr), size, dir, attrs);
+}
+
+void dma_unmap_single_attrs(struct dma_dev *dev, dma_addr_t addr, size_t size,
+			    enum dma_data_direction dir, unsigned long attrs)
+{
+	dma_unmap_phys(dev, addr, size, dir, attrs);
+}
+
+dma_addr_t dma_map_resource(struct dma_dev *dev, phys_addr_t phys, size_t size,
+			    enum dma_data_direction dir, unsigned long attrs)
+{
+	return dma_map_phys(dev, phys, size, dir, attrs | DMA_ATTR_MMIO);
+}
+
+void dma_unmap_resource(struct dma_dev *dev, dma_addr_t addr, size_t size,
+			enum dma_data_direction dir, unsigned long attrs)
+{
+	dma_unmap_phys(dev, addr, size, dir, attrs | DMA_ATTR_MMIO);
+}
+
+int dma_mapping_error(struct dma_dev *dev, dma_addr_t addr)
+{
+	(void)dev;
+	return addr == DMA_MAPPING_ERROR ? -ENOMEM : 0;
+}

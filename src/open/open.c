@@ -1,0 +1,459 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * From a URI to a device. Everything that can be opened stands in the tables of
+ * this file: a new backend, model or option is a line here.
+ */
+#include <stdio.h>
+
+#include <twostep/device.h>
+
+#include "backend/direct/direct.h"
+#include "backend/soft/soft.h"
+#include "dma/dma.h"
+#include "open/open.h"
+#include "softdev/softdev.h"
+
+#define MAX_WINDOWS 8
+
+/* What a URI asks for, with the defaults of whatever it does not say. */
+struct request {
+	const struct uri *uri;
+	const struct scheme *scheme;
+	const struct model *model;
+	struct soft_options soft;
+	struct port_options port;
+	uint64_t bus_limit;
+	bool untrusted;
+	bool thread;
+	struct dma_window windows[MAX_WINDOWS];
+	size_t nr_windows;
+};
+
+struct model {
+	const char *name;
+	int (*create)(struct dma_port *port, bool own_thread, void **model);
+	const struct dma_model_ops *stepped;
+	const struct dma_model_ops *threaded;
+};
+
+enum scope {
+	OF_SPACE,  /* said once, by the device that makes the space */
+	OF_DEVICE,
+	OF_MODEL,  /* a device of some model */
+};
+
+struct option {
+	const char *key;
+	enum scope scope;
+	const char *values; /* for the error text */
+	/* 0; -EINVAL or -ERANGE: the value is wrong. */
+	int (*read)(struct request *request, const char *value);
+};
+
+struct scheme {
+	const char *name;
+	int (*create)(const struct request *request, struct backend **be);
+	const struct model *models;
+	size_t nr_models;
+	const struct option *const *options;
+	size_t nr_options;
+};
+
+/* Models. */
+
+static const struct model models[] = {
+	{ "copy", softdev_copy_create, &softdev_copy_ops, &softdev_copy_thread_ops },
+};
+
+/* Options. Readers set no error text: open_error() says what is possible. */
+
+static int read_pgtable(struct request *request, const char *value)
+{
+	for (size_t i = 0; i < pgt_nr_formats; i++) {
+		if (!strcmp(value, pgt_format_name(pgt_formats[i]))) {
+			request->soft.format = pgt_formats[i];
+			return 0;
+		}
+	}
+	return -EINVAL;
+}
+
+static int read_absent(struct request *request, const char *value)
+{
+	request->soft.absent_cache = !strcmp(value, "cache");
+	return request->soft.absent_cache || !strcmp(value, "off") ? 0 : -EINVAL;
+}
+
+static int read_inval_ns(struct request *request, const char *value)
+{
+	uint64_t ns;
+	int err = uri_number(value, 0, 1000000000, &ns);
+
+	if (!err)
+		request->soft.inval_ns = (uint32_t)ns;
+	return err;
+}
+
+static int read_inval(struct request *request, const char *value)
+{
+	for (size_t i = 0; i < soft_nr_inval_presets; i++) {
+		if (!strcmp(value, soft_inval_presets[i].name)) {
+			request->soft.inval_ns = soft_inval_presets[i].ns;
+			return 0;
+		}
+	}
+	return -EINVAL;
+}
+
+static int read_tables(struct request *request, const char *value)
+{
+	return uri_number(value, 4, 16777216, &request->soft.max_tables);
+}
+
+static int read_power_of_two(const char *value, uint64_t max, unsigned int *out)
+{
+	uint64_t n;
+	int err = uri_number(value, 1, max, &n);
+
+	if (err || !is_power_of_two(n))
+		return -EINVAL;
+	*out = (unsigned int)n;
+	return 0;
+}
+
+static int read_iotlb(struct request *request, const char *value)
+{
+	return read_power_of_two(value, 65536, &request->port.iotlb_entries);
+}
+
+static int read_ways(struct request *request, const char *value)
+{
+	return read_power_of_two(value, 16, &request->port.iotlb_ways);
+}
+
+static int read_mask(struct request *request, const char *value)
+{
+	uint64_t bits;
+	int err = uri_number(value, 13, 64, &bits);
+
+	if (!err)
+		request->bus_limit = DMA_BIT_MASK(bits);
+	return err;
+}
+
+static int read_untrusted(struct request *request, const char *value)
+{
+	request->untrusted = true;
+	return *value ? -EINVAL : 0;
+}
+
+static int read_thread(struct request *request, const char *value)
+{
+	request->thread = !strcmp(value, "on");
+	return request->thread || !strcmp(value, "off") ? 0 : -EINVAL;
+}
+
+/* FIRST-LAST, more of them joined by '+'. */
+static int read_reserved(struct request *request, const char *value)
+{
+	char text[URI_MAX_LENGTH + 1], *rest = text;
+
+	snprintf(text, sizeof(text), "%s", value);
+	while (rest) {
+		char *window = strsep(&rest, "+"), *last = strchr(window, '-');
+		struct dma_window *w = &request->windows[request->nr_windows];
+
+		if (!last || request->nr_windows == MAX_WINDOWS)
+			return -EINVAL;
+		*last++ = '\0';
+		if (uri_number(window, 0, UINT64_MAX, &w->first) ||
+		    uri_number(last, w->first, UINT64_MAX, &w->last))
+			return -EINVAL;
+		request->nr_windows++;
+	}
+	return 0;
+}
+
+static const struct option opt_pgtable = { "pgtable", OF_SPACE, NULL, read_pgtable };
+static const struct option opt_absent = { "absent", OF_SPACE, "cache or off", read_absent };
+static const struct option opt_inval_ns = {
+	"inval_ns", OF_SPACE, "nanoseconds from 0 to 1000000000", read_inval_ns,
+};
+static const struct option opt_inval = { "inval", OF_SPACE, NULL, read_inval };
+static const struct option opt_tables = {
+	"tables", OF_SPACE, "a number of table pages from 4 to 16M", read_tables,
+};
+static const struct option opt_iotlb = {
+	"iotlb", OF_DEVICE, "a power of two of entries, 1 to 65536", read_iotlb,
+};
+static const struct option opt_ways = { "ways", OF_DEVICE, "a power of two, 1 to 16", read_ways };
+static const struct option opt_mask = {
+	"mask", OF_DEVICE, "the bus's address bits, 13 to 64", read_mask,
+};
+static const struct option opt_untrusted = {
+	"untrusted", OF_DEVICE, "no value at all", read_untrusted,
+};
+static const struct option opt_reserved = {
+	"reserved", OF_DEVICE, "FIRST-LAST addresses, up to 8 windows joined by +", read_reserved,
+};
+static const struct option opt_thread = { "thread", OF_MODEL, "on or off", read_thread };
+
+static const struct option *const soft_scheme_options[] = {
+	&opt_pgtable, &opt_absent,    &opt_inval_ns, &opt_inval,  &opt_tables, &opt_iotlb,
+	&opt_ways,    &opt_untrusted, &opt_mask,     &opt_reserved, &opt_thread,
+};
+
+static const struct option *const direct_scheme_options[] = { &opt_mask, &opt_thread };
+
+/* Schemes. */
+
+static int create_soft(const struct request *request, struct backend **be)
+{
+	return soft_backend_create(&request->soft, be);
+}
+
+static int create_direct(const struct request *request, struct backend **be)
+{
+	(void)request;
+	return direct_backend_create(be);
+}
+
+static const struct scheme schemes[] = {
+	{ "soft", create_soft, models, ARRAY_SIZE(models), soft_scheme_options,
+	  ARRAY_SIZE(soft_scheme_options) },
+	{ "direct", create_direct, models, ARRAY_SIZE(models), direct_scheme_options,
+	  ARRAY_SIZE(direct_scheme_options) },
+};
+
+/* Lists for error texts: names separated by commas. */
+
+static void add_name(char *list, size_t size, const char *name)
+{
+	size_t used = strlen(list);
+
+	snprintf(list + used, size - used, "%s%s", used ? ", " : "", name);
+}
+
+static __cold int scheme_error(const struct uri *uri)
+{
+	char list[160] = "";
+
+	for (size_t i = 0; i < ARRAY_SIZE(schemes); i++)
+		add_name(list, sizeof(list), schemes[i].name);
+	return base_error(-EINVAL, "\"%s\": there is no scheme \"%s\"; there are: %s", uri->text,
+			  uri->scheme, list);
+}
+
+static void list_options(const struct scheme *scheme, char *list, size_t size)
+{
+	for (size_t i = 0; i < scheme->nr_options; i++)
+		add_name(list, size, scheme->options[i]->key);
+}
+
+static __cold int key_error(const struct request *request, const char *key)
+{
+	char options[200] = "";
+
+	list_options(request->scheme, options, sizeof(options));
+	return base_error(-EINVAL, "%s: has no option \"%s\"; it has: %s", request->scheme->name, key,
+			  options);
+}
+
+static __cold int model_error(const struct scheme *scheme, const char *name)
+{
+	char names[80] = "", options[160] = "";
+
+	for (size_t i = 0; i < scheme->nr_models; i++)
+		add_name(names, sizeof(names), scheme->models[i].name);
+	list_options(scheme, options, sizeof(options));
+	return base_error(-EINVAL, "%s: has no model or option \"%s\"; models: %s; options: %s",
+			  scheme->name, name, names, options);
+}
+
+static __cold int value_error(const struct request *request, const struct option *option,
+			      const char *value)
+{
+	char list[160] = "";
+
+	if (option->read == read_pgtable)
+		for (size_t i = 0; i < pgt_nr_formats; i++)
+			add_name(list, sizeof(list), pgt_format_name(pgt_formats[i]));
+	else if (option->read == read_inval)
+		for (size_t i = 0; i < soft_nr_inval_presets; i++)
+			add_name(list, sizeof(list), soft_inval_presets[i].name);
+	return base_error(-EINVAL, "%s: option %s cannot be \"%.60s\"; it takes %s",
+			  request->scheme->name, option->key, value,
+			  option->values ? option->values : list);
+}
+
+/* Reading. */
+
+static const struct option *find_option(const struct scheme *scheme, const char *key)
+{
+	for (size_t i = 0; i < scheme->nr_options; i++)
+		if (!strcmp(scheme->options[i]->key, key))
+			return scheme->options[i];
+	return NULL;
+}
+
+static int find_model(struct request *request, struct uri *uri)
+{
+	const struct scheme *scheme = request->scheme;
+
+	if (!*uri->model)
+		return 0;
+	for (size_t i = 0; i < scheme->nr_models; i++) {
+		if (!strcmp(scheme->models[i].name, uri->model)) {
+			request->model = &scheme->models[i];
+			return 0;
+		}
+	}
+	if (!find_option(scheme, uri->model))
+		return model_error(scheme, uri->model);
+	return uri_model_is_option(uri);
+}
+
+static int read_options(struct request *request, const struct uri *uri)
+{
+	for (unsigned int i = 0; i < uri->nr_options; i++) {
+		const char *value = uri->options[i].value;
+		const struct option *option = find_option(request->scheme, uri->options[i].key);
+
+		if (!option)
+			return key_error(request, uri->options[i].key);
+		if (option->scope == OF_MODEL && !request->model)
+			return base_error(-EINVAL, "%s: option %s is for a device of some model, such as "
+						   "%s:copy", request->scheme->name, option->key,
+					  request->scheme->name);
+		if (option->read(request, value))
+			return value_error(request, option, value);
+	}
+	if (uri_find(uri, "inval") && uri_find(uri, "inval_ns"))
+		return base_error(-EINVAL, "%s: inval and inval_ns say the same thing; give one",
+				  request->scheme->name);
+	if (request->port.iotlb_ways > request->port.iotlb_entries) {
+		if (uri_find(uri, "ways"))
+			return base_error(-EINVAL, "%s: %u ways do not fit into an IOTLB of %u entries",
+					  request->scheme->name, request->port.iotlb_ways,
+					  request->port.iotlb_entries);
+		request->port.iotlb_ways = request->port.iotlb_entries;
+	}
+	return 0;
+}
+
+static int read_request(const char *text, struct uri *uri, struct request *request)
+{
+	int err = uri_parse(text, uri);
+
+	if (err)
+		return err;
+	*request = (struct request){
+		.uri = uri,
+		.soft = { .format = pgt_formats[0] },
+		.port = { .iotlb_entries = 64, .iotlb_ways = 4 },
+		.bus_limit = UINT64_MAX,
+		.thread = true,
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(schemes); i++)
+		if (!strcmp(schemes[i].name, uri->scheme))
+			request->scheme = &schemes[i];
+	if (!request->scheme)
+		return scheme_error(uri);
+	err = find_model(request, uri);
+	return err ? err : read_options(request, uri);
+}
+
+/* Opening. */
+
+static int attach(const char *text, const struct request *request, struct dma_space *space,
+		  struct dma_dev **dev)
+{
+	const struct dma_dev_options options = {
+		.uri = text,
+		.port = request->port,
+		.bus_limit = request->bus_limit,
+		.untrusted = request->untrusted,
+		.windows = request->windows,
+		.nr_windows = request->nr_windows,
+	};
+	const struct model *model = request->model;
+	struct dma_dev *attached;
+	void *instance;
+	int err = dma_dev_attach(space, &options, &attached);
+
+	if (err)
+		return err;
+	if (model) {
+		err = model->create(dma_dev_port(attached), request->thread, &instance);
+		if (err) {
+			dma_dev_detach(attached);
+			return base_error(err, "%s: cannot start the device: %s", text,
+					  strerror(-err));
+		}
+		dma_dev_set_model(attached, request->thread ? model->threaded : model->stepped,
+				  instance);
+	}
+	*dev = attached;
+	return 0;
+}
+
+int dma_dev_open(const char *text, struct dma_dev **dev)
+{
+	struct request request;
+	struct dma_space *space;
+	struct backend *be;
+	struct uri uri;
+	int err = read_request(text, &uri, &request);
+
+	if (!err)
+		err = request.scheme->create(&request, &be);
+	if (!err)
+		err = dma_space_create(be, &space);
+	if (err)
+		return err;
+	err = attach(text, &request, space, dev);
+	if (err)
+		dma_space_discard(space);
+	return err;
+}
+
+/* What was said of the space must be what it is. */
+static int check_space_options(const struct request *request, const struct uri *uri,
+			       struct dma_space *space)
+{
+	struct dma_pgtable_info info;
+
+	if (strcmp(space->be->ops->name, request->scheme->name))
+		return base_error(-EINVAL, "\"%s\" cannot share a space of the %s backend", uri->text,
+				  space->be->ops->name);
+	for (unsigned int i = 0; i < uri->nr_options; i++) {
+		const struct option *option = find_option(request->scheme, uri->options[i].key);
+		bool agrees = false;
+
+		if (option->scope != OF_SPACE)
+			continue;
+		if (option == &opt_pgtable)
+			agrees = !dma_space_pgtable(space, &info) &&
+				 !strcmp(info.format, uri->options[i].value);
+		else if (option == &opt_absent)
+			agrees = space->be->needs_sync == request->soft.absent_cache;
+		if (!agrees)
+			return base_error(-EINVAL, "%s: option %s belongs to the address space, which "
+						   "exists and is another; leave it out", request->scheme->name,
+					  option->key);
+	}
+	return 0;
+}
+
+int dma_dev_open_in(const char *text, struct dma_space *space, struct dma_dev **dev)
+{
+	struct request request;
+	struct uri uri;
+	int err = dma_space_check(space);
+
+	if (!err)
+		err = read_request(text, &uri, &request);
+	if (!err)
+		err = check_space_options(&request, &uri, space);
+	return err ? err : attach(text, &request, space, dev);
+}

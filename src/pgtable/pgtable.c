@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: MIT */
+/* The room's doors: formats by name, and the calls that a format need not specialise. */
+#include "pgtable/pgtable.h"
+
+#include "pgtable/engine.h"
+
+const struct pgt_format *const pgt_formats[] = { &pgt_vtd_ss, &pgt_x86_64 };
+const size_t pgt_nr_formats = ARRAY_SIZE(pgt_formats);
+
+const char *pgt_format_name(const struct pgt_format *format)
+{
+	return format->descriptor->name;
+}
+
+unsigned int pgt_format_levels(const struct pgt_format *format)
+{
+	return format->descriptor->levels;
+}
+
+uint64_t pgt_format_last(const struct pgt_format *format)
+{
+	return (1ULL << format->descriptor->va_bits) - 1;
+}
+
+uint64_t pgt_format_phys_end(const struct pgt_format *format)
+{
+	return 1ULL << format->descriptor->oa_bits;
+}
+
+uint64_t pgt_format_leaf_bits(const struct pgt_format *format, enum dma_data_direction dir)
+{
+	return format->descriptor->leaf_bits[dir];
+}
+
+int pgt_init(struct pgtable *pt, const struct pgt_format *format, struct pgt_memory *memory,
+	     uint64_t *gen_watch)
+{
+	*pt = (struct pgtable){ .format = format, .memory = memory, .gen_watch = gen_watch };
+	pt->root = memory->get(memory);
+	if (!pt->root)
+		return -ENOMEM;
+	pt->tables = 1;
+	return 0;
+}
+
+int pgt_link(struct pgtable *pt, struct pgt_cursor *cursor, uint64_t iova,
+	     const struct phys_vec *vec, size_t nr_vecs, enum dma_data_direction dir,
+	     unsigned long attrs, struct pgt_linked *linked)
+{
+	const uint64_t phys_end = pgt_format_phys_end(pt->format);
+	uint64_t bits = pt->format->descriptor->leaf_bits[dir];
+	bool pages = attrs & PGT_ATTR_PAGES;
+
+	*linked = (struct pgt_linked){ 0 };
+	if (!bits)
+		return -EOPNOTSUPP;
+	for (size_t i = 0; !pages && i < nr_vecs; i++)
+		if (vec[i].paddr >= phys_end || vec[i].len > phys_end - vec[i].paddr)
+			return -ERANGE;
+	return pt->format->link(pt, cursor, iova, vec, nr_vecs, bits, pages, linked);
+}
+
+void pgt_unlink(struct pgtable *pt, struct pgt_cursor *cursor, uint64_t iova, uint64_t size,
+		bool mark, struct pgt_removed *removed)
+{
+	*removed = (struct pgt_removed){ .first = 1, .last = 0 };
+	pt->format->unlink(pt, cursor, iova, size, mark, removed);
+}
+
+enum pgt_walk_result pgt_walk(const struct pgtable *pt, uint64_t iova, struct pgt_leaf *leaf)
+{
+	return pt->format->walk(pt, iova, leaf);
+}
+
+bool pgt_lookup(struct pgtable *pt, uint64_t iova, struct pgt_leaf *leaf)
+{
+	return pgt_walk(pt, iova, leaf) == PGT_WALK_OK;
+}
+
+bool pgt_mark_access(const struct pgtable *pt, struct pgt_leaf *leaf, bool write)
+{
+	const struct pgt_descriptor *d = pt->format->descriptor;
+	uint64_t bits = d->accessed | (write ? d->dirty : 0);
+	uint64_t found = leaf->value;
+
+	while ((found & bits) != bits) {
+		if (__atomic_compare_exchange_n(leaf->entry, &found, found | bits, false,
+						__ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+			found |= bits;
+			break;
+		}
+		/* Another walker's accessed or dirty bit is fine; anything else is not. */
+		if ((found ^ leaf->value) & ~(d->accessed | d->dirty))
+			return false;
+	}
+	leaf->value = found;
+	leaf->dirty = (found & d->dirty) == d->dirty;
+	return true;
+}
+
+/* The end of what the entry at @at spans, from @iova on; 0 if that is all there is. */
+static uint64_t entry_end(const struct place *at, uint64_t iova)
+{
+	return align_down(iova, level_size(at->level)) + level_size(at->level);
+}
+
+unsigned int pgt_linked(struct pgtable *pt, struct pgt_cursor *cursor, uint64_t iova, uint64_t size)
+{
+	const struct pgt_descriptor *d = pt->format->descriptor;
+	uint64_t last = iova + size - 1;
+	unsigned int found = 0;
+
+	while (iova <= last) {
+		struct place at;
+		uint64_t *table = leaf_table(pt, d, cursor, iova, &at);
+		uint64_t step = step_size(0, iova, last - iova + 1);
+		uint64_t value;
+
+		if (table) {
+			value = entries_or(&table[level_index(iova, 0)], step >> PGT_PAGE_SHIFT);
+			iova += step;
+		} else {
+			value = entry_load(at.entry);
+			iova = entry_end(&at, iova);
+		}
+		if (is_present(d, value))
+			found |= PGT_LINKED_LEAF;
+		if (value & d->mark)
+			found |= PGT_LINKED_MARK;
+		if (!iova)
+			break;
+	}
+	return found;
+}
+
+static void unmark_entry(const struct pgt_descriptor *d, uint64_t *entry)
+{
+	uint64_t mark = d->mark;
+
+	/* Somebody may have linked here meanwhile: only a mark is taken away. */
+	if (entry_load(entry) == mark)
+		__atomic_compare_exchange_n(entry, &mark, 0, false, __ATOMIC_ACQ_REL,
+					    __ATOMIC_RELAXED);
+}
+
+void pgt_unmark(struct pgtable *pt, struct pgt_cursor *cursor, uint64_t iova, uint64_t size)
+{
+	const struct pgt_descriptor *d = pt->format->descriptor;
+	uint64_t last = iova + size - 1;
+
+	while (iova <= last) {
+		struct place at;
+		uint64_t *table = leaf_table(pt, d, cursor, iova, &at);
+
+		if (!table) {
+			unmark_entry(d, at.entry);
+			iova = entry_end(&at, iova);
+			if (!iova)
+				return;
+			continue;
+		}
+		for (uint64_t end = iova + step_size(0, iova, last - iova + 1); iova < end;
+		     iova += PGT_PAGE_SIZE)
+			unmark_entry(d, &table[level_index(iova, 0)]);
+	}
+}
+
+static bool maps_phys_below(const struct pgt_descriptor *d, uint64_t *table, unsigned int level,
+			    uint64_t base, uint64_t last)
+{
+	for (size_t i = 0; i < PGT_ENTRIES; i++) {
+		uint64_t value = entry_load(&table[i]);
+		uint64_t phys = value & PGT_ADDR_MASK & ~(level_size(level) - 1);
+
+		if (!is_present(d, value))
+			continue;
+		if (!is_leaf(d, value, level)) {
+			if (maps_phys_below(d, entry_table(value), level - 1, base, last))
+				return true;
+		} else if (phys <= last && phys + level_size(level) - 1 >= base) {
+			return true;
+		}
+	}
+	return false;
+}
+
+bool pgt_maps_phys(struct pgtable *pt, uint64_t base, uint64_t last)
+{
+	const struct pgt_descriptor *d = pt->format->descriptor;
+
+	return maps_phys_below(d, pt->root, d->levels - 1, base, last);
+}
+
+/*
+ * The leaf that could stand for a whole table of leaves of @level, or 0: they
+ * follow each other in memory, have the same rights, and no device has used them
+ * yet (an accessed or dirty bit that is set later would be lost with the table).
+ */
+static uint64_t merged_leaf(const struct pgt_descriptor *d, const uint64_t *table,
+			    unsigned int level)
+{
+	uint64_t first = entry_load(&table[0]);
+
+	if (!is_present(d, first) || !is_leaf(d, first, level) || !may_be_leaf(d, level + 1) ||
+	    first & (d->accessed | d->dirty) ||
+	    first & PGT_ADDR_MASK & (level_size(level + 1) - 1))
+		return 0;
+	for (size_t i = 1; i < PGT_ENTRIES; i++)
+		if (entry_load(&table[i]) != first + i * level_size(level))
+			return 0;
+	return first | d->large;
+}
+
+/* Merge the tables of @level that lie entirely in the range. */
+static void merge_level(struct pgtable *pt, unsigned int level, uint64_t iova, uint64_t last,
+			struct pgt_linked *merged)
+{
+	const struct pgt_descriptor *d = pt->format->descriptor;
+	uint64_t span = level_size(level + 1);
+
+	for (iova = align_up(iova, span); iova <= last && last - iova >= span - 1; iova += span) {
+		struct place at;
+		uint64_t *entry, leaf;
+
+		descend(pt, d, iova, level, false, &at);
+		if (at.level != level)
+			continue;
+		leaf = merged_leaf(d, at.table, level);
+		if (!leaf)
+			continue;
+		entry = store_place(pt, d, iova, level + 1, NULL);
+		entry_store(entry, leaf);
+		merged->entries++;
+		pgt_list_table(pt, at.table, &merged->free_tables);
+		merged->nr_free_tables++;
+		pgt_tables_unhooked(pt);
+	}
+}
+
+void pgt_merge(struct pgtable *pt, uint64_t iova, uint64_t size, struct pgt_linked *merged)
+{
+	*merged = (struct pgt_linked){ 0 };
+	merge_level(pt, 0, iova, iova + size - 1, merged);
+	merge_level(pt, 1, iova, iova + size - 1, merged);
+}

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: MIT */
+/* The asymmetric lock keeps owner and revokers apart, with membarrier and with fences. */
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "base/base.h"
+
+#define REVOKERS 2
+#define REVOCATIONS 1500
+
+static struct base_asym lock;
+static pthread_mutex_t revokers = PTHREAD_MUTEX_INITIALIZER;
+
+/* Two plain words that agree whenever nobody is inside; a race would tear them. */
+static uint64_t left;
+static uint64_t right;
+static uint64_t disagreed;
+static uint64_t entered;
+static uint64_t refused;
+static bool stop;
+
+static void *own(void *arg)
+{
+	(void)arg;
+	while (!__atomic_load_n(&stop, __ATOMIC_RELAXED)) {
+		if (!base_asym_enter(&lock)) {
+			refused++;
+			continue;
+		}
+		disagreed += left != right;
+		left++;
+		right++;
+		entered++;
+		base_asym_leave(&lock);
+	}
+	return NULL;
+}
+
+static uint64_t revoked_total;
+
+static void *revoke(void *arg)
+{
+	(void)arg;
+	for (int i = 0; i < REVOCATIONS; i++) {
+		pthread_mutex_lock(&revokers);
+		base_asym_revoke(&lock);
+		disagreed += left != right;
+		left += 2;
+		right += 2;
+		revoked_total++;
+		base_asym_restore(&lock);
+		pthread_mutex_unlock(&revokers);
+	}
+	return NULL;
+}
+
+static void contend(void)
+{
+	pthread_t owner;
+	pthread_t threads[REVOKERS];
+
+	left = right = disagreed = entered = refused = revoked_total = 0;
+	stop = false;
+	assert_int_equal(pthread_create(&owner, NULL, own, NULL), 0);
+	for (size_t i = 0; i < REVOKERS; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, revoke, NULL), 0);
+	for (size_t i = 0; i < REVOKERS; i++)
+		pthread_join(threads[i], NULL);
+	__atomic_store_n(&stop, true, __ATOMIC_RELAXED);
+	pthread_join(owner, NULL);
+	assert_int_equal(disagreed, 0);
+	assert_int_equal(revoked_total, REVOKERS * REVOCATIONS);
+	assert_int_equal(left, entered + 2 * revoked_total);
+	assert_int_equal(left, right);
+}
+
+static void with_membarrier(void **state)
+{
+	(void)state;
+	if (base_asym_fenced)
+		skip();
+	contend();
+}
+
+static void with_fences(void **state)
+{
+	bool fenced = base_asym_fenced;
+
+	(void)state;
+	base_asym_fenced = true;
+	contend();
+	base_asym_fenced = fenced;
+}
+
+static void revoked_means_out(void **state)
+{
+	struct base_asym own_lock = { 0 };
+
+	(void)state;
+	assert_true(base_asym_enter(&own_lock));
+	base_asym_leave(&own_lock);
+	base_asym_revoke(&own_lock);
+	assert_false(base_asym_enter(&own_lock));
+	assert_int_equal(own_lock.busy, 0);
+	base_asym_restore(&own_lock);
+	assert_true(base_asym_enter(&own_lock));
+	base_asym_leave(&own_lock);
+}
+
+static struct base_asym waited_for;
+static bool inside;
+static bool was_inside;
+
+static void *revoke_once(void *arg)
+{
+	(void)arg;
+	base_asym_revoke(&waited_for);
+	was_inside = __atomic_load_n(&inside, __ATOMIC_RELAXED);
+	base_asym_restore(&waited_for);
+	return NULL;
+}
+
+/* The revoker has announced itself, and the owner takes its time. */
+static void a_revoker_waits_for_the_owner(void **state)
+{
+	pthread_t thread;
+
+	(void)state;
+	assert_true(base_asym_enter(&waited_for));
+	inside = true;
+	assert_int_equal(pthread_create(&thread, NULL, revoke_once, NULL), 0);
+	while (!__atomic_load_n(&waited_for.revoked, __ATOMIC_RELAXED))
+		cpu_relax();
+	for (int i = 0; i < 10000; i++)
+		cpu_relax();
+	assert_int_equal(__atomic_load_n(&waited_for.revoked, __ATOMIC_RELAXED), 1);
+	__atomic_store_n(&inside, false, __ATOMIC_RELAXED);
+	base_asym_leave(&waited_for);
+	pthread_join(thread, NULL);
+	assert_false(was_inside);
+	assert_true(base_asym_enter(&waited_for));
+	base_asym_leave(&waited_for);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(revoked_means_out),
+		cmocka_unit_test(a_revoker_waits_for_the_owner),
+		cmocka_unit_test(with_membarrier),
+		cmocka_unit_test(with_fences),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

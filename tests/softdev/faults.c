@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the engine cannot reach: a transfer ends with the address refused and the bytes
+ * before it in place; an engine that cannot reach its rings halts until it is reset.
+ */
+#include "raw.h"
+
+#define SIZE (2 * RAW_PAGE)
+
+struct bench {
+	struct raw raw;
+	struct raw_buf src, dst, list;
+};
+
+static void bench_open(struct bench *b)
+{
+	raw_open(&b->raw, "soft:copy,thread=off");
+	raw_map(b->raw.dev, &b->src, 2, DMA_TO_DEVICE);
+	raw_map(b->raw.dev, &b->dst, 2, DMA_FROM_DEVICE);
+	raw_map(b->raw.dev, &b->list, 1, DMA_TO_DEVICE);
+	memset(b->src.mem, 0xa5, SIZE);
+}
+
+static void bench_close(struct bench *b)
+{
+	raw_unmap(b->raw.dev, &b->src);
+	raw_unmap(b->raw.dev, &b->dst);
+	raw_unmap(b->raw.dev, &b->list);
+	raw_close(&b->raw);
+}
+
+/* An address that was mapped, and is not any more. */
+static dma_addr_t unmapped(struct bench *b)
+{
+	struct raw_buf buf;
+
+	raw_map(b->raw.dev, &buf, 1, DMA_BIDIRECTIONAL);
+	raw_unmap(b->raw.dev, &buf);
+	return buf.addr;
+}
+
+static void assert_moved(struct bench *b, size_t bytes)
+{
+	for (size_t i = 0; i < SIZE; i++)
+		assert_int_equal(b->dst.mem[i], i < bytes ? 0xa5 : 0);
+	memset(b->dst.mem, 0, SIZE);
+}
+
+static void source(void **state)
+{
+	struct bench b;
+	struct raw_done done;
+	dma_addr_t gone;
+
+	(void)state;
+	bench_open(&b);
+	gone = unmapped(&b);
+
+	done = raw_run(&b.raw, &(struct raw_desc){ .opcode = COPY_OP_COPY, .length = 10,
+						   .src = gone + 17, .dst = b.dst.addr });
+	assert_int_equal(done.code, COPY_CODE_READ_FAULT);
+	assert_int_equal(done.addr, gone + 17);
+	assert_int_equal(done.bytes, 0);
+	assert_moved(&b, 0);
+
+	/* The device may only write there. */
+	done = raw_run(&b.raw, &(struct raw_desc){ .opcode = COPY_OP_COPY, .length = 10,
+						   .src = b.dst.addr + 1, .dst = b.dst.addr });
+	assert_int_equal(done.code, COPY_CODE_READ_FAULT);
+	assert_int_equal(done.addr, b.dst.addr + 1);
+
+	/* Two good pieces before the bad one: what they hold arrives. */
+	raw_piece(b.list.mem, 0, b.src.addr, 4099);
+	raw_piece(b.list.mem, 1, b.src.addr + 9, 1);
+	raw_piece(b.list.mem, 2, gone + RAW_PAGE - 1, 100);
+	done = raw_run(&b.raw, &(struct raw_desc){ .opcode = COPY_OP_COPY,
+						   .flags = COPY_FLAG_SRC_LIST, .length = 4200,
+						   .src = b.list.addr, .dst = b.dst.addr,
+						   .nr_src = 3 });
+	assert_int_equal(done.code, COPY_CODE_READ_FAULT);
+	assert_int_equal(done.addr, gone + RAW_PAGE - 1);
+	assert_int_equal(done.bytes, 4100);
+	assert_moved(&b, 4100);
+	bench_close(&b);
+}
+
+static void destination(void **state)
+{
+	struct bench b;
+	struct raw_done done;
+	dma_addr_t gone;
+
+	(void)state;
+	bench_open(&b);
+	gone = unmapped(&b);
+	raw_piece(b.list.mem, 0, b.dst.addr, 4097);
+	raw_piece(b.list.mem, 1, gone + 1, 3);
+	for (unsigned int opcode = COPY_OP_COPY; opcode <= COPY_OP_FILL; opcode++) {
+		done = raw_run(&b.raw, &(struct raw_desc){
+			.opcode = (uint8_t)opcode, .flags = COPY_FLAG_DST_LIST, .length = 4100,
+			.src = opcode == COPY_OP_COPY ? b.src.addr : 0xa5a5a5a5a5a5a5a5,
+			.dst = b.list.addr, .nr_dst = 2 });
+		assert_int_equal(done.code, COPY_CODE_WRITE_FAULT);
+		assert_int_equal(done.addr, gone + 1);
+		assert_int_equal(done.bytes, 4097);
+		assert_moved(&b, 4097);
+	}
+
+	/* The device may only read there. */
+	done = raw_run(&b.raw, &(struct raw_desc){ .opcode = COPY_OP_FILL, .length = 8, .src = 0,
+						   .dst = b.src.addr + 40 });
+	assert_int_equal(done.code, COPY_CODE_WRITE_FAULT);
+	assert_int_equal(done.addr, b.src.addr + 40);
+	assert_int_equal(done.bytes, 0);
+	for (size_t i = 0; i < SIZE; i++)
+		assert_int_equal(b.src.mem[i], 0xa5);
+	bench_close(&b);
+}
+
+/* Both sides bad: the destination's fault comes first if it is at an earlier byte. */
+static void both(void **state)
+{
+	struct bench b;
+	struct raw_done done;
+	dma_addr_t gone;
+
+	(void)state;
+	bench_open(&b);
+	gone = unmapped(&b);
+	raw_piece(b.list.mem, 0, b.src.addr, 100);
+	raw_piece(b.list.mem, 1, gone, 100);
+	raw_piece(b.list.mem, 2, b.dst.addr, 50);
+	raw_piece(b.list.mem, 3, gone + 0x100, 150);
+	done = raw_run(&b.raw, &(struct raw_desc){ .opcode = COPY_OP_COPY,
+						   .flags = COPY_FLAG_SRC_LIST | COPY_FLAG_DST_LIST,
+						   .length = 200, .src = b.list.addr, .nr_src = 2,
+						   .dst = b.list.addr + 32, .nr_dst = 2 });
+	assert_int_equal(done.code, COPY_CODE_WRITE_FAULT);
+	assert_int_equal(done.addr, gone + 0x100);
+	assert_int_equal(done.bytes, 50);
+	assert_moved(&b, 50);
+	bench_close(&b);
+}
+
+static void lists(void **state)
+{
+	struct bench b;
+	struct raw_done done;
+	dma_addr_t gone;
+
+	(void)state;
+	bench_open(&b);
+	gone = unmapped(&b);
+	done = raw_run(&b.raw, &(struct raw_desc){ .opcode = COPY_OP_COPY,
+						   .flags = COPY_FLAG_SRC_LIST, .length = 64,
+						   .src = gone + 16, .dst = b.dst.addr,
+						   .nr_src = 2 });
+	assert_int_equal(done.code, COPY_CODE_LIST_FAULT);
+	assert_int_equal(done.addr, gone + 16);
+	assert_int_equal(done.bytes, 0);
+	assert_moved(&b, 0);
+	bench_close(&b);
+}
+
+static void halts(struct bench *b, uint64_t ring, uint64_t done, unsigned int error, uint64_t addr)
+{
+	raw_disable(&b->raw);
+	raw_enable(&b->raw);
+	raw_disable(&b->raw);
+	raw_set(&b->raw, COPY_REG_RING_BASE, ring, 8);
+	raw_set(&b->raw, COPY_REG_DONE_BASE, done, 8);
+	raw_set(&b->raw, COPY_REG_RING_ORDER, RAW_ORDER, 4);
+	raw_set(&b->raw, COPY_REG_CONTROL, COPY_CONTROL_ENABLE, 4);
+	raw_write_desc(b->raw.ring.mem, &(struct raw_desc){ .opcode = COPY_OP_NOP });
+	raw_set(&b->raw, COPY_REG_TAIL, 2, 4);
+	assert_int_equal(dma_dev_step(b->raw.dev), 0);
+	assert_int_equal(raw_state(&b->raw), COPY_STATE_HALTED);
+	assert_int_equal(raw_error(&b->raw), error);
+	assert_int_equal(raw_reg(&b->raw, COPY_REG_ERROR_ADDR, 8), addr);
+	assert_int_equal(raw_reg(&b->raw, COPY_REG_HEAD, 4), 0);
+	assert_int_equal(raw_reg(&b->raw, COPY_REG_CONTROL, 4), COPY_CONTROL_ENABLE);
+	assert_int_equal(raw_done_at(&b->raw, 0).phase, false);
+	/* Nothing more happens until it is reset. */
+	raw_set(&b->raw, COPY_REG_TAIL, 3, 4);
+	assert_int_equal(raw_reg(&b->raw, COPY_REG_TAIL, 4), 2);
+	assert_int_equal(dma_dev_step(b->raw.dev), 0);
+}
+
+static void rings(void **state)
+{
+	struct bench b;
+	dma_addr_t gone;
+
+	(void)state;
+	bench_open(&b);
+	gone = unmapped(&b);
+	halts(&b, gone, b.raw.done.addr, COPY_ERR_RING_FAULT, gone);
+	/* The device may only write there. */
+	halts(&b, b.dst.addr, b.raw.done.addr, COPY_ERR_RING_FAULT, b.dst.addr);
+	halts(&b, b.raw.ring.addr, gone, COPY_ERR_DONE_FAULT, gone);
+	/* The device may only read there. */
+	halts(&b, b.raw.ring.addr, b.src.addr, COPY_ERR_DONE_FAULT, b.src.addr);
+
+	raw_disable(&b.raw);
+	raw_enable(&b.raw);
+	raw_run(&b.raw, &(struct raw_desc){ .opcode = COPY_OP_NOP, .cookie = 77 });
+	bench_close(&b);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(source),
+		cmocka_unit_test(destination),
+		cmocka_unit_test(both),
+		cmocka_unit_test(lists),
+		cmocka_unit_test(rings),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

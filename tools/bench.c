@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: MIT */
+/* The verb bench: the rig, rows and rounds. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench.h"
+#include "tool.h"
+
+#define RUN_NS 3000000u
+#define SHORT_RUN_NS 500000u
+#define USUAL_RUNS 21u
+
+struct bench {
+	struct bench_machine machine;
+	struct bench_rig rig;
+	struct bench_row *rows;
+	size_t nr_rows;
+	size_t runs;
+};
+
+static bool open_device(const char *uri, struct dma_dev **dev)
+{
+	if (dma_dev_open(uri, dev)) {
+		tool_say_dma("cannot open the device '%s'", uri);
+		return false;
+	}
+	if (dma_set_mask_and_coherent(*dev, DMA_BIT_MASK(64))) {
+		tool_say_dma("cannot set the DMA mask of '%s'", uri);
+		return false;
+	}
+	return true;
+}
+
+static bool open_rig(struct bench *bench, const char *uri)
+{
+	struct bench_rig *rig = &bench->rig;
+	struct dma_iova_state probe;
+
+	if (!open_device(uri, &rig->dev) || !open_device(uri, &rig->unrelated) ||
+	    !pool_open(&rig->pool, BENCH_POOL_PAGES, 4))
+		return false;
+	pool_scatter(&rig->pool);
+	pool_vec(&rig->pool, rig->vec, BENCH_PAGES);
+	rig->on_bus = dma_dev_port(rig->dev) && dma_dev_port(rig->unrelated);
+	rig->translates = dma_iova_try_alloc(rig->dev, &probe, 0, POOL_PAGE);
+	if (rig->translates)
+		dma_iova_free(rig->dev, &probe);
+	if (!rig->on_bus)
+		return true;
+	return reader_open(&rig->reader, rig->dev, bench->machine.device_cpu) &&
+	       reader_open(&rig->unrelated_reader, rig->unrelated, bench->machine.device_cpu);
+}
+
+static void close_rig(struct bench_rig *rig)
+{
+	reader_close(&rig->reader);
+	reader_close(&rig->unrelated_reader);
+	dma_dev_close(rig->dev);
+	dma_dev_close(rig->unrelated);
+	pool_close(&rig->pool);
+}
+
+static const char *why_skipped(const struct bench_rig *rig, const struct bench_row *row)
+{
+	if (row->figure->needs_iova && !rig->translates)
+		return "the device gives no IOVA ranges";
+	if ((row->figure->needs_bus || variant_busy(row->variant)) && !rig->on_bus)
+		return "the device cannot be made to read";
+	if (row->figure->run == raw_vector && !raw_vector_possible())
+		return "the processor has no AVX2";
+	return NULL;
+}
+
+static bool lay_out_rows(struct bench *bench, const char *filter)
+{
+	struct bench_row *row;
+
+	bench->rows = calloc(bench_nr_figures * NR_VARIANTS, sizeof(*bench->rows));
+	if (!bench->rows) {
+		tool_say("no memory for the results");
+		return false;
+	}
+	for (size_t i = 0; i < bench_nr_figures; i++) {
+		for (unsigned int variant = 0; variant < NR_VARIANTS; variant++) {
+			if (variant != VARIANT_IDLE && bench_figures[i].plain)
+				break;
+			row = &bench->rows[bench->nr_rows];
+			row->figure = &bench_figures[i];
+			row->variant = variant;
+			snprintf(row->name, sizeof(row->name), "%s%s", row->figure->name,
+				 bench_suffix[variant]);
+			if (!filter || strstr(row->name, filter))
+				bench->nr_rows++;
+		}
+	}
+	return true;
+}
+
+static bool run_limit(struct bench_rig *rig, enum bench_limit limit, double *value)
+{
+	switch (limit) {
+	case LIMIT_RAW:
+		return raw_scalar(rig, BENCH_RAW_PAGES, false, value);
+	case LIMIT_CLEAR:
+		return raw_clear(rig, BENCH_RAW_PAGES, false, value);
+	case LIMIT_NONE:
+		break;
+	}
+	return true;
+}
+
+static bool run_row(struct bench_rig *rig, struct bench_row *row, size_t run)
+{
+	const struct bench_figure *figure = row->figure;
+	bool busy = variant_busy(row->variant);
+	bool good;
+
+	if (!run_limit(rig, figure->limit, &row->limit[run]))
+		return false;
+	if (busy)
+		reader_start(&rig->reader);
+	good = figure->run(rig, figure->pages, variant_gather(row->variant), &row->value[run]);
+	if (busy)
+		good = reader_stop(&rig->reader) && good;
+	return good;
+}
+
+static bool run_rounds(struct bench *bench)
+{
+	bool good = true;
+
+	for (size_t i = 0; i < bench->nr_rows; i++)
+		bench->rows[i].skipped = why_skipped(&bench->rig, &bench->rows[i]);
+	progress_begin("bench", bench->runs * bench->nr_rows);
+	for (size_t run = 0; good && run < bench->runs; run++) {
+		for (size_t i = 0; good && i < bench->nr_rows; i++) {
+			if (!bench->rows[i].skipped)
+				good = run_row(&bench->rig, &bench->rows[i], run);
+			progress_step(run * bench->nr_rows + i);
+		}
+	}
+	progress_end();
+	return good;
+}
+
+static bool measure(struct bench *bench, const char *uri, bool as_json)
+{
+	bool good;
+
+	machine_open(&bench->machine);
+	good = open_rig(bench, uri) && run_rounds(bench);
+	close_rig(&bench->rig);
+	if (!good)
+		return false;
+	if (as_json)
+		bench_print_json(uri, &bench->machine, bench->rows, bench->nr_rows, bench->runs);
+	else
+		bench_print_table(uri, &bench->machine, bench->rows, bench->nr_rows, bench->runs);
+	return true;
+}
+
+int bench_run(const struct tool_verb *verb, int argc, char **argv)
+{
+	const char *uri = "soft:", *filter = NULL, *runs_text = NULL;
+	bool as_json = false, is_short = false;
+	const struct tool_option options[] = {
+		{ "device", "URI", "the device (soft:)", NULL, &uri },
+		{ "filter", "TEXT", "only figures whose name contains TEXT", NULL, &filter },
+		{ "json", NULL, "print one JSON object", &as_json, NULL },
+		{ "runs", "N", "runs of each figure, 9 to 999 (21; 9 with --short)", NULL,
+		  &runs_text },
+		{ "short", NULL, "shorter runs, and fewer", &is_short, NULL },
+	};
+	struct bench bench = { 0 };
+	unsigned long runs;
+	int code = TOOL_FAILED;
+
+	switch (tool_parse(verb, options, sizeof(options) / sizeof(options[0]), argc, argv, NULL)) {
+	case TOOL_PARSED_HELP:
+		return TOOL_DONE;
+	case TOOL_PARSED_MISUSED:
+		return TOOL_MISUSED;
+	case TOOL_PARSED:
+		break;
+	}
+	runs = is_short ? BENCH_LEAST_RUNS : USUAL_RUNS;
+	if (runs_text &&
+	    !tool_number(verb, "runs", runs_text, BENCH_LEAST_RUNS, BENCH_MOST_RUNS, &runs))
+		return TOOL_MISUSED;
+	bench.runs = runs;
+	bench.rig.run_ns = is_short ? SHORT_RUN_NS : RUN_NS;
+	if (!lay_out_rows(&bench, filter))
+		return TOOL_FAILED;
+	if (!bench.nr_rows) {
+		tool_say("bench: no figure's name contains '%s'", filter);
+		code = TOOL_MISUSED;
+	} else if (measure(&bench, uri, as_json)) {
+		code = TOOL_DONE;
+	}
+	free(bench.rows);
+	return code;
+}

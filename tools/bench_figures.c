@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+/* The table of figures. */
+#include "bench.h"
+
+#define RAW .unit = "ns", .limit = LIMIT_RAW
+
+const struct bench_figure bench_figures[] = {
+	{ .name = "raw_scalar", .unit = "ns", .pages = BENCH_RAW_PAGES, .plain = true,
+	  .run = raw_scalar },
+	{ .name = "raw_vector", .unit = "ns", .pages = BENCH_RAW_PAGES, .plain = true,
+	  .run = raw_vector },
+	{ .name = "clear_256", .unit = "ns", .pages = BENCH_RAW_PAGES, .plain = true,
+	  .run = raw_clear },
+	{ .name = "empty_call", .unit = "ns", .plain = true, .run = raw_call },
+
+	{ .name = "link_vec_256", RAW, .pages = 256, .needs_iova = true, .run = bench_link_vec,
+	  .target = { [VARIANT_IDLE] = 2 } },
+	{ .name = "link_page_256", RAW, .pages = 256, .needs_iova = true, .run = bench_link_page,
+	  .target = { [VARIANT_IDLE] = 10 } },
+	{ .name = "destroy_256", .unit = "ns", .limit = LIMIT_CLEAR, .pages = 256,
+	  .needs_iova = true, .run = bench_destroy },
+	{ .name = "transaction_1", RAW, .pages = 1, .needs_iova = true, .run = bench_transaction },
+	{ .name = "transaction_16", RAW, .pages = 16, .needs_iova = true,
+	  .run = bench_transaction },
+	{ .name = "transaction_256", RAW, .pages = 256, .needs_iova = true,
+	  .run = bench_transaction, .target = { [VARIANT_IDLE] = 3 } },
+	{ .name = "transaction_512", RAW, .pages = 512, .needs_iova = true,
+	  .run = bench_transaction },
+	{ .name = "map_unmap_4k", RAW, .pages = 1, .run = bench_map_unmap,
+	  .target = { [VARIANT_IDLE] = 0.35, [VARIANT_BUSY] = 2.5, [VARIANT_BUSY_GATHER] = 0.6 } },
+	{ .name = "iova_alloc_free_1", RAW, .pages = 1, .needs_iova = true,
+	  .run = bench_iova_alloc_free, .target = { [VARIANT_IDLE] = 0.08 } },
+
+	{ .name = "unrelated_iotlb_hit_rate", .unit = "ratio", .plain = true, .needs_iova = true,
+	  .needs_bus = true, .run = bench_unrelated },
+};
+
+const size_t bench_nr_figures = sizeof(bench_figures) / sizeof(bench_figures[0]);
+
+const char *const bench_suffix[NR_VARIANTS] = {
+	[VARIANT_IDLE] = "",
+	[VARIANT_BUSY] = "_busy",
+	[VARIANT_GATHER] = "_gather32",
+	[VARIANT_BUSY_GATHER] = "_busy_gather32",
+};
