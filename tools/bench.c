@@ -164,14 +164,14 @@ int bench_run(const struct tool_verb *verb, int argc, char **argv)
 	const char *uri = "soft:", *filter = NULL, *runs_text = NULL;
 	bool as_json = false, is_short = false;
 	const struct tool_option options[] = {
-		{ "device", "URI", "the device (soft:)", NULL, &uri },
-		{ "filter", "TEXT", "only figures whose name contains TEXT", NULL, &filter },
-		{ "json", NULL, "print one JSON object", &as_json, NULL },
-		{ "runs", "N", "runs of each figure, 9 to 999 (21; 9 with --short)", NULL,
-		  &runs_text },
-		{ "short", NULL, "shorter runs, and fewer", &is_short, NULL },
+		{"device", "URI", "the device (soft:)", NULL, &uri},
+		{"filter", "TEXT", "only figures whose name contains TEXT", NULL, &filter},
+		{"json", NULL, "print one JSON object", &as_json, NULL},
+		{"runs", "N", "runs of each figure, 9 to 999 (21; 9 with --short)", NULL,
+		 &runs_text},
+		{"short", NULL, "shorter runs, and fewer", &is_short, NULL},
 	};
-	struct bench bench = { 0 };
+	struct bench bench = {0};
 	unsigned long runs;
 	int code = TOOL_FAILED;
 

@@ -30,10 +30,10 @@
 
 #include "pool.h"
 
-#define BENCH_PAGES 512u         /* longest scattered list */
-#define BENCH_RAW_PAGES 256u     /* entries of the raw loops */
-#define BENCH_POOL_PAGES 16384u  /* 64 MiB */
-#define BENCH_GATHER 32u         /* operations that share an invalidation */
+#define BENCH_PAGES 512u /* longest scattered list */
+#define BENCH_RAW_PAGES 256u /* entries of the raw loops */
+#define BENCH_POOL_PAGES 16384u /* 64 MiB */
+#define BENCH_GATHER 32u /* operations that share an invalidation */
 #define BENCH_READER_PAGES 16u
 #define BENCH_LEAST_RUNS 9u
 #define BENCH_MOST_RUNS 999u
@@ -77,7 +77,7 @@ struct bench_rig {
 	struct bench_reader reader;
 	struct bench_reader unrelated_reader;
 	bool translates; /* IOVA ranges can be reserved */
-	bool on_bus;     /* the device is one in software and can be made to read */
+	bool on_bus; /* the device is one in software and can be made to read */
 	uint64_t run_ns; /* how long a run lasts */
 };
 
@@ -100,7 +100,7 @@ bool raw_vector_possible(void);
 
 enum bench_limit {
 	LIMIT_NONE,
-	LIMIT_RAW,   /* raw_scalar */
+	LIMIT_RAW, /* raw_scalar */
 	LIMIT_CLEAR, /* clear_256 */
 };
 
@@ -117,7 +117,7 @@ struct bench_figure {
 	const char *unit;
 	size_t pages; /* 0: not by pages */
 	enum bench_limit limit;
-	bool plain;      /* one variant only */
+	bool plain; /* one variant only */
 	bool needs_iova; /* not measured where nothing can be reserved */
 	bool needs_bus;
 	bench_run_t run;
@@ -151,7 +151,7 @@ struct bench_machine {
 	char cpu[128];
 	char kernel[256];
 	long cores;
-	int main_cpu;   /* -1: not pinned */
+	int main_cpu; /* -1: not pinned */
 	int device_cpu; /* -1: any */
 };
 

@@ -104,8 +104,8 @@ static void destroy_all(struct bench_rig *rig, struct states *states)
 	}
 	dma_gather_begin(rig->dev, &gather);
 	for (size_t i = 0; i < states->nr; i++)
-		dma_iova_destroy_gather(rig->dev, &states->state[i], states->pages * POOL_PAGE,
-					DIR, 0, &gather);
+		dma_iova_destroy_gather(rig->dev, &states->state[i], states->pages * POOL_PAGE, DIR,
+					0, &gather);
 	dma_gather_end(&gather);
 }
 
@@ -113,8 +113,8 @@ static void destroy_all(struct bench_rig *rig, struct states *states)
 static bool measure_link(struct bench_rig *rig, size_t pages, bool gather,
 			 int (*link)(struct bench_rig *, struct states *), double *value)
 {
-	struct states states = { .nr = gather ? BENCH_GATHER : STATES, .pages = pages,
-				 .gather = gather };
+	struct states states = {
+		.nr = gather ? BENCH_GATHER : STATES, .pages = pages, .gather = gather};
 	uint64_t spent = 0, rounds = 0, start;
 	bool warm = false;
 	int err;
@@ -153,8 +153,8 @@ bool bench_link_page(struct bench_rig *rig, size_t pages, bool gather, double *v
 
 bool bench_destroy(struct bench_rig *rig, size_t pages, bool gather, double *value)
 {
-	struct states states = { .nr = gather ? BENCH_GATHER : STATES, .pages = pages,
-				 .gather = gather };
+	struct states states = {
+		.nr = gather ? BENCH_GATHER : STATES, .pages = pages, .gather = gather};
 	uint64_t spent = 0, rounds = 0, start;
 	bool warm = false;
 
@@ -180,9 +180,9 @@ bool bench_destroy(struct bench_rig *rig, size_t pages, bool gather, double *val
 /* One operation, its end gathered or strict; false if the library refused. */
 typedef bool (*step_t)(struct bench_rig *rig, size_t pages, size_t i, struct dma_gather *gather);
 
-static inline __attribute__((always_inline)) bool
-measure_steps(struct bench_rig *rig, size_t pages, bool gathered, size_t batch, step_t step,
-	      double *value)
+static inline __attribute__((always_inline)) bool measure_steps(struct bench_rig *rig, size_t pages,
+								bool gathered, size_t batch,
+								step_t step, double *value)
 {
 	uint64_t spent = 0, batches = 0, start;
 	struct dma_gather gather;
@@ -236,8 +236,7 @@ bool bench_transaction(struct bench_rig *rig, size_t pages, bool gather, double 
 	return measure_steps(rig, pages, gather, LONG_BATCH, step_transaction, value);
 }
 
-static bool step_map_unmap(struct bench_rig *rig, size_t pages, size_t i,
-			   struct dma_gather *gather)
+static bool step_map_unmap(struct bench_rig *rig, size_t pages, size_t i, struct dma_gather *gather)
 {
 	phys_addr_t phys = rig->vec[i % BENCH_PAGES].paddr;
 	size_t bytes = pages * POOL_PAGE;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What the operations are measured against: the least that any implementation
- * has to do, written as fast as the machine allows.
+ * has to do. The unit is what a compiler makes of the plain loop; a vector loop
+ * stands beside it.
  */
 #include <string.h>
 
@@ -19,24 +20,24 @@ static uint64_t table[POOL_PAGE / sizeof(uint64_t)] __attribute__((aligned(POOL_
 /* What was written to the table must be thought to be read. */
 #define TABLE_IS_READ() __asm__ volatile("" : : "r"(table) : "memory")
 
-/* Atomic stores stay one entry each, whatever the compiler knows about vectors. */
-static __attribute__((noinline)) void store_scalar(const struct phys_vec *vec)
+/*
+ * Over as many pieces as the caller says, so that it is not unrolled. Atomic stores
+ * stay one entry each, whatever the compiler knows about vectors.
+ */
+static __attribute__((noinline)) void store_scalar(const struct phys_vec *vec, size_t nr)
 {
-	for (size_t i = 0; i < BENCH_RAW_PAGES; i += 4) {
+	for (size_t i = 0; i < nr; i++)
 		__atomic_store_n(&table[i], vec[i].paddr | ENTRY_BITS, __ATOMIC_RELAXED);
-		__atomic_store_n(&table[i + 1], vec[i + 1].paddr | ENTRY_BITS, __ATOMIC_RELAXED);
-		__atomic_store_n(&table[i + 2], vec[i + 2].paddr | ENTRY_BITS, __ATOMIC_RELAXED);
-		__atomic_store_n(&table[i + 3], vec[i + 3].paddr | ENTRY_BITS, __ATOMIC_RELAXED);
-	}
 }
 
 #ifdef __x86_64__
 typedef uint64_t quad __attribute__((vector_size(32), aligned(8), may_alias));
 
-/* Two pieces a load; the lengths between the addresses are shuffled away. */
-static __attribute__((noinline, target("avx2"))) void store_vector(const struct phys_vec *vec)
+/* @nr is a multiple of four. Two pieces a load; their lengths are shuffled away. */
+static __attribute__((noinline, target("avx2"))) void store_vector(const struct phys_vec *vec,
+								   size_t nr)
 {
-	for (size_t i = 0; i < BENCH_RAW_PAGES; i += 4) {
+	for (size_t i = 0; i < nr; i += 4) {
 		quad low = *(const quad *)&vec[i];
 		quad high = *(const quad *)&vec[i + 2];
 
@@ -49,9 +50,9 @@ bool raw_vector_possible(void)
 	return __builtin_cpu_supports("avx2");
 }
 #else
-static void store_vector(const struct phys_vec *vec)
+static void store_vector(const struct phys_vec *vec, size_t nr)
 {
-	store_scalar(vec);
+	store_scalar(vec, nr);
 }
 
 bool raw_vector_possible(void)
@@ -60,14 +61,15 @@ bool raw_vector_possible(void)
 }
 #endif
 
-static __attribute__((noinline)) void clear_table(const struct phys_vec *vec)
+static __attribute__((noinline)) void clear_table(const struct phys_vec *vec, size_t nr)
 {
 	(void)vec;
-	memset(table, 0, BENCH_RAW_PAGES * sizeof(table[0]));
+	memset(table, 0, nr * sizeof(table[0]));
 }
 
 static inline __attribute__((always_inline)) double
-measure_raw(const struct bench_rig *rig, void (*work)(const struct phys_vec *vec))
+measure_raw(const struct bench_rig *rig, size_t pages,
+	    void (*work)(const struct phys_vec *vec, size_t nr))
 {
 	uint64_t spent = 0, batches = 0, start;
 	bool warm = false;
@@ -75,7 +77,7 @@ measure_raw(const struct bench_rig *rig, void (*work)(const struct phys_vec *vec
 	do {
 		start = tool_clock_ns();
 		for (unsigned int i = 0; i < RAW_BATCH; i++) {
-			work(rig->vec);
+			work(rig->vec, pages);
 			TABLE_IS_READ();
 		}
 		if (warm) {
@@ -89,22 +91,22 @@ measure_raw(const struct bench_rig *rig, void (*work)(const struct phys_vec *vec
 
 bool raw_scalar(struct bench_rig *rig, size_t pages, bool gather, double *value)
 {
-	(void)pages, (void)gather;
-	*value = measure_raw(rig, store_scalar);
+	(void)gather;
+	*value = measure_raw(rig, pages, store_scalar);
 	return true;
 }
 
 bool raw_vector(struct bench_rig *rig, size_t pages, bool gather, double *value)
 {
-	(void)pages, (void)gather;
-	*value = measure_raw(rig, store_vector);
+	(void)gather;
+	*value = measure_raw(rig, pages, store_vector);
 	return true;
 }
 
 bool raw_clear(struct bench_rig *rig, size_t pages, bool gather, double *value)
 {
-	(void)pages, (void)gather;
-	*value = measure_raw(rig, clear_table);
+	(void)gather;
+	*value = measure_raw(rig, pages, clear_table);
 	return true;
 }
 

@@ -25,7 +25,7 @@ static double per_page(uint64_t ns, const struct demo_result *result)
 
 static struct demo_total add_up(const struct demo_file *file, const struct demo_result *results)
 {
-	struct demo_total total = { .sha256_ok = true };
+	struct demo_total total = {.sha256_ok = true};
 
 	for (size_t i = 0; i < DEMO_NR_MODES; i++) {
 		total.sha256_ok &= mode_sha256_ok(file, &results[i]);
@@ -141,14 +141,14 @@ int demo_run(const struct tool_verb *verb, int argc, char **argv)
 	const char *uri = "soft:copy", *path = NULL;
 	bool as_json = false, verbose = false, good = true;
 	const struct tool_option options[] = {
-		{ "device", "URI", "the copy engine (soft:copy)", NULL, &uri },
-		{ "json", NULL, "print one JSON object", &as_json, NULL },
-		{ "verbose", NULL, "print more about each mode", &verbose, NULL },
+		{"device", "URI", "the copy engine (soft:copy)", NULL, &uri},
+		{"json", NULL, "print one JSON object", &as_json, NULL},
+		{"verbose", NULL, "print more about each mode", &verbose, NULL},
 	};
 	struct demo_file file;
-	int code;
 
-	switch (tool_parse(verb, options, sizeof(options) / sizeof(options[0]), argc, argv, &path)) {
+	switch (tool_parse(verb, options, sizeof(options) / sizeof(options[0]), argc, argv,
+			   &path)) {
 	case TOOL_PARSED_HELP:
 		return TOOL_DONE;
 	case TOOL_PARSED_MISUSED:
@@ -171,6 +171,5 @@ int demo_run(const struct tool_verb *verb, int argc, char **argv)
 		print_table(uri, &file, results);
 	if (verbose && !as_json)
 		print_verbose(results);
-	code = judge(&file, results);
-	return code;
+	return judge(&file, results);
 }

@@ -168,7 +168,7 @@ bool demo_file_open(struct demo_file *file, const char *path)
 	void *chunk = malloc(DEMO_REQUEST);
 	bool good;
 
-	*file = (struct demo_file){ .fd = -1 };
+	*file = (struct demo_file){.fd = -1};
 	if (!chunk) {
 		tool_say("no memory for a buffer of %u bytes", DEMO_REQUEST);
 		return false;

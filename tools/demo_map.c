@@ -25,16 +25,16 @@ static int link_vec(struct dma_dev *dev, struct demo_side *side, size_t *linked)
 }
 
 const struct demo_mode demo_modes[DEMO_NR_MODES] = {
-	{ "per-page", NULL },
-	{ "link", link_pages },
-	{ "vec", link_vec },
+	{"per-page", NULL},
+	{"link", link_pages},
+	{"vec", link_vec},
 };
 
 static bool map_pages(struct dma_dev *dev, struct demo_side *side)
 {
 	for (size_t i = 0; i < side->nr; i++) {
-		side->addr[i] = dma_map_phys(dev, side->vec[i].paddr, side->vec[i].len, side->dir,
-					     0);
+		side->addr[i] =
+			dma_map_phys(dev, side->vec[i].paddr, side->vec[i].len, side->dir, 0);
 		if (!dma_mapping_error(dev, side->addr[i]))
 			continue;
 		while (i--)
@@ -49,9 +49,8 @@ bool demo_map(struct dma_dev *dev, const struct demo_mode *mode, struct demo_sid
 	size_t linked = 0;
 	int err;
 
-	side->state = (struct dma_iova_state){ 0 };
-	if (!mode->link ||
-	    !dma_iova_try_alloc(dev, &side->state, side->vec[0].paddr, side->bytes))
+	side->state = (struct dma_iova_state){0};
+	if (!mode->link || !dma_iova_try_alloc(dev, &side->state, side->vec[0].paddr, side->bytes))
 		return map_pages(dev, side);
 	err = mode->link(dev, side, &linked);
 	if (!err)
@@ -76,7 +75,7 @@ void demo_unmap(struct dma_dev *dev, struct demo_side *side)
 void demo_segments(struct demo_side *side)
 {
 	if (dma_use_iova(&side->state)) {
-		side->seg[0] = (struct ts_copy_seg){ .addr = side->state.addr, .len = side->bytes };
+		side->seg[0] = (struct ts_copy_seg){.addr = side->state.addr, .len = side->bytes};
 		side->nr_segs = 1;
 		return;
 	}

@@ -109,7 +109,7 @@ static void unmap_sides(struct demo_run *run)
 
 static bool transfer(struct demo_run *run, uint64_t cookie)
 {
-	struct ts_copy_result ended = { 0 };
+	struct ts_copy_result ended = {0};
 	int err;
 
 	demo_segments(&run->source);

@@ -91,7 +91,7 @@ static void open_level(struct json *json, const char *name, char open, char clos
 
 void json_begin(struct json *json, FILE *out)
 {
-	*json = (struct json){ .out = out };
+	*json = (struct json){.out = out};
 }
 
 void json_object(struct json *json, const char *name)

@@ -9,21 +9,21 @@ static int help_run(const struct tool_verb *verb, int argc, char **argv);
 static int version_run(const struct tool_verb *verb, int argc, char **argv);
 
 static const struct tool_verb verbs[] = {
-	{ "help", "[VERB]", "list the verbs, or explain one", NULL, help_run },
-	{ "version", NULL, "print version, commit and build", NULL, version_run },
-	{ "demo", "[FILE]", "run a file through a DMA engine, from memory mapped in two steps",
-	  "FILE, or 64 MiB made for the purpose, goes through the copy engine in requests of\n"
-	  "1 MiB. Source and destination of a request are 256 pages each, scattered over\n"
-	  "buffers 16 times as large. Three ways to map them are compared: one map call a page\n"
-	  "(per-page), one dma_iova_link() a page (link), one dma_iova_link_vec() (vec). What\n"
-	  "comes out is compared with the file by SHA-256.\n",
-	  demo_run },
-	{ "bench", NULL, "measure the mapping calls against what the machine can do",
-	  "Each figure is the median of interleaved runs on one core. Its limit is measured\n"
-	  "beside it, run by run; raw_scalar is a loop that stores 256 scattered entries.\n"
-	  "_busy: a device reads without pause meanwhile. _gather32: one invalidation for 32.\n"
-	  "Targets are shown, never enforced.\n",
-	  bench_run },
+	{"help", "[VERB]", "list the verbs, or explain one", NULL, help_run},
+	{"version", NULL, "print version, commit and build", NULL, version_run},
+	{"demo", "[FILE]", "run a file through a DMA engine, from memory mapped in two steps",
+	 "FILE, or 64 MiB made for the purpose, goes through the copy engine in requests of\n"
+	 "1 MiB. Source and destination of a request are 256 pages each, scattered over\n"
+	 "buffers 16 times as large. Three ways to map them are compared: one map call a page\n"
+	 "(per-page), one dma_iova_link() a page (link), one dma_iova_link_vec() (vec). What\n"
+	 "comes out is compared with the file by SHA-256.\n",
+	 demo_run},
+	{"bench", NULL, "measure the mapping calls against what the machine can do",
+	 "Each figure is the median of interleaved runs on one core. Its limit is measured\n"
+	 "beside it, run by run; raw_scalar is a loop that stores 256 scattered entries.\n"
+	 "_busy: a device reads without pause meanwhile. _gather32: one invalidation for 32.\n"
+	 "Targets are shown, never enforced.\n",
+	 bench_run},
 };
 
 #define NR_VERBS (sizeof(verbs) / sizeof(verbs[0]))
@@ -43,7 +43,8 @@ static void print_verbs(FILE *out)
 		fprintf(out, "  %-8s %-7s %s\n", verbs[i].name,
 			verbs[i].operand ? verbs[i].operand : "", verbs[i].summary);
 	fputs("\n`twostep VERB --help` tells the options of a verb.\n"
-	      "Exit codes: 0 done, 1 failed, 2 misused.\n", out);
+	      "Exit codes: 0 done, 1 failed, 2 misused.\n",
+	      out);
 }
 
 static int help_run(const struct tool_verb *verb, int argc, char **argv)
@@ -68,14 +69,14 @@ static int help_run(const struct tool_verb *verb, int argc, char **argv)
 		tool_say("there is no verb '%s'; `twostep help` lists them", name);
 		return TOOL_MISUSED;
 	}
-	return about->run(about, 1, (char *[]){ (char[]){ "--help" }, NULL });
+	return about->run(about, 1, (char *[]){(char[]){"--help"}, NULL});
 }
 
 static int version_run(const struct tool_verb *verb, int argc, char **argv)
 {
 	bool as_json = false;
 	const struct tool_option options[] = {
-		{ "json", NULL, "print one JSON object", &as_json, NULL },
+		{"json", NULL, "print one JSON object", &as_json, NULL},
 	};
 	struct json json;
 

@@ -21,9 +21,8 @@ static void print_option(const char *name, const char *what, const char *text)
 static void print_help(const struct tool_verb *verb, const struct tool_option *options,
 		       size_t nr_options)
 {
-	printf("usage: twostep %s [OPTION]...%s%s\n\n%c%s.\n", verb->name,
-	       verb->operand ? " " : "", verb->operand ? verb->operand : "",
-	       verb->summary[0] - 'a' + 'A', verb->summary + 1);
+	printf("usage: twostep %s [OPTION]...%s%s\n\n%c%s.\n", verb->name, verb->operand ? " " : "",
+	       verb->operand ? verb->operand : "", verb->summary[0] - 'a' + 'A', verb->summary + 1);
 	if (verb->text)
 		printf("\n%s", verb->text);
 	puts("\noptions:");
@@ -52,8 +51,8 @@ static int take_option(const struct tool_verb *verb, const struct tool_option *o
 	if (argv[0][1] == '-')
 		option = find_option(options, nr_options, name, len);
 	if (!option) {
-		tool_say("%s has no option '%s'; `twostep %s --help` lists what it has",
-			 verb->name, argv[0], verb->name);
+		tool_say("%s has no option '%s'; `twostep %s --help` lists what it has", verb->name,
+			 argv[0], verb->name);
 		return 0;
 	}
 	if (option->flag) {
@@ -87,7 +86,8 @@ enum tool_parsed tool_parse(const struct tool_verb *verb, const struct tool_opti
 		taken = 1;
 		if (!only_operands && !strcmp(argv[i], "--")) {
 			only_operands = true;
-		} else if (!only_operands && (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h"))) {
+		} else if (!only_operands &&
+			   (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h"))) {
 			print_help(verb, options, nr_options);
 			return TOOL_PARSED_HELP;
 		} else if (!only_operands && argv[i][0] == '-' && argv[i][1]) {
@@ -95,8 +95,9 @@ enum tool_parsed tool_parse(const struct tool_verb *verb, const struct tool_opti
 			if (!taken)
 				return TOOL_PARSED_MISUSED;
 		} else if (!verb->operand || *operand) {
-			tool_say("%s: '%s' is one argument too many; `twostep %s --help` tells its form",
-				 verb->name, argv[i], verb->name);
+			tool_say(
+				"%s: '%s' is one argument too many; `twostep %s --help` tells its form",
+				verb->name, argv[i], verb->name);
 			return TOOL_PARSED_MISUSED;
 		} else {
 			*operand = argv[i];

@@ -22,7 +22,7 @@ bool pool_open(struct pool *pool, size_t nr_pages, uint64_t seed)
 	size_t bytes = nr_pages * POOL_PAGE;
 	void *base = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-	*pool = (struct pool){ .nr_pages = nr_pages, .random = seed ? seed : 1 };
+	*pool = (struct pool){.nr_pages = nr_pages, .random = seed ? seed : 1};
 	if (base != MAP_FAILED) {
 		pool->base = base;
 		pool->order = malloc(nr_pages * sizeof(*pool->order));
@@ -43,7 +43,7 @@ void pool_close(struct pool *pool)
 	if (pool->base)
 		munmap(pool->base, pool->nr_pages * POOL_PAGE);
 	free(pool->order);
-	*pool = (struct pool){ 0 };
+	*pool = (struct pool){0};
 }
 
 static void swap_order(struct pool *pool, size_t a, size_t b)

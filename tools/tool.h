@@ -29,7 +29,7 @@ struct tool_verb {
 	const char *name;
 	const char *operand; /* what may follow the options, as --help shows it; NULL for nothing */
 	const char *summary; /* one line */
-	const char *text;    /* what --help adds */
+	const char *text; /* what --help adds */
 	int (*run)(const struct tool_verb *verb, int argc, char **argv);
 };
 
@@ -48,7 +48,7 @@ struct tool_option {
 
 enum tool_parsed {
 	TOOL_PARSED,
-	TOOL_PARSED_HELP,    /* --help was given and printed */
+	TOOL_PARSED_HELP, /* --help was given and printed */
 	TOOL_PARSED_MISUSED, /* a sentence was printed */
 };
 

@@ -86,7 +86,8 @@ struct ts_copy_result {
  *	rounded up to a power of two, at least 2
  * @copy: where the engine is stored; untouched on failure
  *
- * Sets both DMA masks of @dev to 64 bits and maps rings and scatter lists for it.
+ * Sets both DMA masks of @dev to 64 bits, where they stay even if the rest fails, and
+ * maps rings and scatter lists for it.
  *
  * Return: 0; -EINVAL for @ring_entries out of range; -ENODEV if @dev is no copy
  * engine; -EBUSY if the engine is in use; -ENOMEM; -EIO if the engine does not

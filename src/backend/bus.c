@@ -5,18 +5,21 @@
 
 static int no_port(const char *what)
 {
-	return base_error(-EINVAL, "%s on the bus without a port: pass what dma_dev_port() gave", what);
+	return base_error(-EINVAL, "%s on the bus without a port: pass what dma_dev_port() gave",
+			  what);
 }
 
 static int no_buffer(const char *what, size_t len)
 {
-	return base_error(-EINVAL, "%s of %zu bytes on the bus without a buffer: pass one of that length",
+	return base_error(-EINVAL,
+			  "%s of %zu bytes on the bus without a buffer: pass one of that length",
 			  what, len);
 }
 
 static int bad_size(const char *what, size_t size)
 {
-	return base_error(-EINVAL, "%s of %zu bytes on the bus: atomics have 4 or 8 bytes", what, size);
+	return base_error(-EINVAL, "%s of %zu bytes on the bus: atomics have 4 or 8 bytes", what,
+			  size);
 }
 
 int dma_bus_read(struct dma_port *port, dma_addr_t addr, void *buf, size_t len)

@@ -6,9 +6,9 @@
 
 /* One call of a handler, on the stack of the thread that makes it. */
 struct fault_call {
-	struct fault_log *log;
+	struct fault_log *log; /* NULL once the log is closed */
 	uint64_t generation;
-	struct fault_call *next;  /* in the log */
+	struct fault_call *next; /* in the log */
 	struct fault_call *outer; /* on this thread: a handler's own transfer may fault */
 };
 
@@ -39,22 +39,31 @@ static void record(struct fault_log *log, const struct dma_fault *fault)
 	log->count++;
 }
 
-static void call_end(struct fault_log *log, struct fault_call *call)
+static void remove_call(struct fault_log *log, struct fault_call *call)
 {
 	struct fault_call **link;
 
-	innermost = call->outer;
-	pthread_mutex_lock(&log->lock);
 	for (link = &log->calls; *link != call; link = &(*link)->next)
 		;
 	*link = call->next;
 	pthread_cond_broadcast(&log->call_ended);
+}
+
+static void call_end(struct fault_call *call)
+{
+	struct fault_log *log = call->log;
+
+	innermost = call->outer;
+	if (!log)
+		return;
+	pthread_mutex_lock(&log->lock);
+	remove_call(log, call);
 	pthread_mutex_unlock(&log->lock);
 }
 
 void fault_log_report(struct fault_log *log, const struct dma_fault *fault)
 {
-	struct fault_call call = { .log = log, .outer = innermost };
+	struct fault_call call = {.log = log, .outer = innermost};
 	struct dma_fault stamped = *fault;
 	dma_fault_handler_t handler;
 	void *arg;
@@ -75,7 +84,7 @@ void fault_log_report(struct fault_log *log, const struct dma_fault *fault)
 		return;
 	innermost = &call;
 	handler(&stamped, arg);
-	call_end(log, &call);
+	call_end(&call);
 }
 
 /* Whether this thread is inside a call of @log's: it must not wait for calls to end. */
@@ -115,6 +124,25 @@ int fault_log_set_handler(struct fault_log *log, dma_fault_handler_t handler, vo
 	}
 	pthread_mutex_unlock(&log->lock);
 	return 0;
+}
+
+void fault_log_close(struct fault_log *log)
+{
+	struct fault_call *call;
+
+	pthread_mutex_lock(&log->lock);
+	log->handler = NULL;
+	for (call = innermost; call; call = call->outer) {
+		if (call->log == log) {
+			remove_call(log, call);
+			call->log = NULL;
+		}
+	}
+	while (log->calls)
+		pthread_cond_wait(&log->call_ended, &log->lock);
+	pthread_mutex_unlock(&log->lock);
+	pthread_cond_destroy(&log->call_ended);
+	pthread_mutex_destroy(&log->lock);
 }
 
 size_t fault_log_read(struct fault_log *log, struct dma_fault *faults, size_t max, uint64_t *lost)

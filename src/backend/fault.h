@@ -34,17 +34,24 @@ struct fault_log {
 	pthread_cond_t call_ended;
 	dma_fault_handler_t handler;
 	void *handler_arg;
-	uint64_t generation;      /* of the handler; each replacement is a new one */
+	uint64_t generation; /* of the handler; each replacement is a new one */
 	struct fault_call *calls; /* running */
-	uint64_t total;           /* ever */
-	uint64_t lost;            /* since the last read */
-	size_t first;             /* index of the oldest record */
+	uint64_t total; /* ever */
+	uint64_t lost; /* since the last read */
+	size_t first; /* index of the oldest record */
 	size_t count;
 	struct dma_fault records[FAULT_LOG_RECORDS];
 };
 
 /* An empty log without a handler. It owns no memory but its own. */
 void fault_log_init(struct fault_log *log);
+
+/*
+ * No report begins any more, and the log's memory is about to go. Waits for the
+ * handler on other threads; on this one it may be running, and the log is not
+ * touched when it returns.
+ */
+void fault_log_close(struct fault_log *log);
 
 /* Note @fault with the time of now and call the handler. The transfer has ended. */
 void fault_log_report(struct fault_log *log, const struct dma_fault *fault);

@@ -56,8 +56,23 @@
 /* Reasons to leave the fast path, in the low bits of the backend's generation. */
 #define WATCH_FORKED 1U
 
+/*
+ * Where the thread's next link is likely to go: the part of one reservation that
+ * one level 0 table translates. It fits a state that is equal bit by bit, so
+ * bounds need no second look, and it is worth nothing in another generation.
+ */
+struct dma_link_window {
+	dma_addr_t addr;   /* of the state */
+	uint64_t size;     /* of the state, flags and all */
+	uint64_t gen;      /* as the cursor's */
+	uint64_t first;    /* offset of the window in the reservation */
+	uint64_t pages;    /* granules */
+	uint64_t *entries; /* of the granule at @first */
+};
+
 struct dma_slot {
 	struct pgt_cursor cursor;
+	struct dma_link_window window;
 	/* Written by the slot's thread only; by anyone, atomically, in the shared one. */
 	uint64_t page_links;    /* leaves of one granule stored on the fast path */
 	uint64_t page_unlinks;  /* and removed there */

@@ -169,23 +169,88 @@ static __cold int link_long(struct dma_dev *dev, struct dma_iova_state *state, p
 			size + (phys & GRANULE_MASK), dir, attrs);
 }
 
+/* Remember the part of the reservation that the cursor's table translates. */
+static void set_window(struct dma_link_window *w, const struct pgt_cursor *cursor,
+		       const struct dma_iova_state *state)
+{
+	uint64_t end = state->addr + (state_size(state) & ~GRANULE_MASK);
+	uint64_t first = state->addr > cursor->base ? state->addr : cursor->base;
+
+	if (end > cursor->base + PGT_TABLE_SPAN)
+		end = cursor->base + PGT_TABLE_SPAN;
+	*w = (struct dma_link_window){
+		.addr = state->addr,
+		.size = state->__size,
+		.gen = cursor->gen,
+		.first = first - state->addr,
+		.pages = (end - first) >> GRANULE_SHIFT,
+		.entries = &cursor->table[(first - cursor->base) >> GRANULE_SHIFT],
+	};
+}
+
+/* One granule of plain memory inside the reservation where the cursor is; else the long way. */
+static __attribute__((__noinline__)) int
+link_page(struct dma_dev *dev, struct dma_iova_state *state, phys_addr_t phys, size_t offset,
+	  size_t size, enum dma_data_direction dir, unsigned long attrs)
+{
+	struct dma_slot *slot = dev->space->slots[base_thread];
+	const struct backend *be = dev->be;
+
+	if (unlikely(!slot || ((phys ^ memory_plain.match) & memory_plain.mask) || size != GRANULE ||
+		     attrs || (unsigned int)dir >= DMA_NONE ||
+		     (state->addr | offset) & GRANULE_MASK ||
+		     (offset | GRANULE_MASK) >= state_size(state) ||
+		     !pgt_cursor_link(&slot->cursor, dma_gen_watch(be), state->addr + offset,
+				      phys | be->leaf_bits[dir])))
+		return link_long(dev, state, phys, offset, size, dir, attrs);
+	counter_add(&slot->page_links, 1);
+	set_window(&slot->window, &slot->cursor, state);
+	return 0;
+}
+
+/*
+ * The shortest way: the window says that the state is the one of the last link, and
+ * where. Nothing here may need the stack: the other ways get the arguments as they
+ * came.
+ */
 int dma_iova_link(struct dma_dev *dev, struct dma_iova_state *state, phys_addr_t phys,
 		  size_t offset, size_t size, enum dma_data_direction dir, unsigned long attrs)
 {
-	const struct backend *be = dev->be;
-	struct dma_slot *slot = dev->space->slots[base_thread];
-	dma_addr_t iova = state->addr + offset;
+	struct dma_slot *slot;
+	const struct backend *be;
+	uint64_t *entry;
+	uint64_t page;
 
-	/* One granule, aligned, of ordinary memory, inside the reservation, cursor in place. */
-	if (likely(slot && !(((phys | iova | offset) & GRANULE_MASK) | (size ^ GRANULE) | attrs) &&
-		   (unsigned int)dir < DMA_NONE && phys < be->phys_end && !memory_in_arena(phys) &&
-		   (offset | GRANULE_MASK) < state_size(state) &&
-		   pgt_cursor_link(&slot->cursor, dma_gen_watch(be), iova,
-				   phys | be->leaf_bits[dir]))) {
-		counter_add(&slot->page_links, 1);
-		return 0;
-	}
-	return link_long(dev, state, phys, offset, size, dir, attrs);
+	if (unlikely(size != GRANULE))
+		goto other;
+	if (unlikely(attrs))
+		goto other;
+	if (unlikely((unsigned int)dir >= DMA_NONE))
+		goto other;
+	if (unlikely((phys ^ memory_plain.match) & memory_plain.mask))
+		goto other;
+	slot = dev->space->slots[base_thread];
+	if (unlikely(!slot))
+		goto other;
+	/* An offset inside a granule rotates into a page number beyond any window. */
+	page = rotate_right(offset - slot->window.first, GRANULE_SHIFT);
+	if (unlikely(page >= slot->window.pages))
+		goto other;
+	if (unlikely(state->addr != slot->window.addr))
+		goto other;
+	if (unlikely(state->__size != slot->window.size))
+		goto other;
+	be = dev->be;
+	if (unlikely(slot->window.gen != dma_gen_watch(be)))
+		goto other;
+	entry = &slot->window.entries[page];
+	if (unlikely(__atomic_load_n(entry, __ATOMIC_RELAXED)))
+		goto other;
+	__atomic_store_n(entry, phys | be->leaf_bits[dir], __ATOMIC_RELEASE);
+	counter_step(&slot->page_links);
+	return 0;
+other:
+	return link_page(dev, state, phys, offset, size, dir, attrs);
 }
 
 static __cold int link_vec_long(struct dma_dev *dev, struct dma_iova_state *state,
@@ -214,16 +279,13 @@ int dma_iova_link_vec(struct dma_dev *dev, struct dma_iova_state *state,
 {
 	const struct backend *be = dev->be;
 	uint64_t total = state_size(state), bytes = (uint64_t)nr_vecs << GRANULE_SHIFT;
-	struct vec_survey survey;
 
-	/* Whole pages of ordinary memory, aligned, inside the reservation. */
+	/* Whole pages of plain memory, inside the reservation. */
 	if (unlikely(!nr_vecs || !be->translates || nr_vecs > total >> GRANULE_SHIFT ||
 		     offset > total - bytes || (state->addr | offset) & GRANULE_MASK || attrs ||
 		     (unsigned int)dir >= DMA_NONE || dma_gen_watch(be) & WATCH_FORKED))
 		return link_vec_long(dev, state, vec, nr_vecs, offset, dir, attrs);
-	vec_survey(vec, nr_vecs, memory_arena.id, memory_arena.shift, &survey);
-	if (unlikely(!survey.pages || survey.window || survey.paddr_or & GRANULE_MASK ||
-		     survey.paddr_or >= be->phys_end))
+	if (unlikely(!vec_is_pages(vec, nr_vecs, memory_plain.match, memory_plain.mask)))
 		return link_vec_long(dev, state, vec, nr_vecs, offset, dir, attrs);
 	return dma_link(dev->space, state->addr + offset, vec, nr_vecs, bytes, dir, PGT_ATTR_PAGES);
 }

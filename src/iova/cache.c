@@ -108,8 +108,8 @@ void iova_cache_put(struct iova_space *space, struct iova_cache *cache, uint64_t
 	magazine_set_count(cache, class, order, count + 1);
 }
 
-uint64_t iova_cache_take(struct iova_space *space, struct iova_cache *cache,
-			 enum iova_class class, unsigned int order, uint64_t limit_pfn)
+uint64_t iova_cache_take(struct iova_space *space, struct iova_cache *cache, enum iova_class class,
+			 unsigned int order, uint64_t limit_pfn)
 {
 	uint32_t count;
 	uint64_t pfn;
@@ -152,7 +152,7 @@ static bool depot_recall(struct iova_space *space, uint64_t first_pfn, uint64_t 
 	uint32_t count;
 	bool any = false;
 
-	for (class = 0; class < IOVA_CLASSES; class++) {
+	for (class = 0; class < IOVA_CLASSES; class ++) {
 		for (order = 0; order < IOVA_CACHE_ORDERS; order++) {
 			count = depot->count[class][order];
 			depot->count[class][order] =
@@ -173,7 +173,7 @@ static bool cache_recall(struct iova_space *space, struct iova_cache *cache, uin
 	uint32_t count, kept;
 	bool any = false;
 
-	for (class = 0; class < IOVA_CLASSES; class++) {
+	for (class = 0; class < IOVA_CLASSES; class ++) {
 		for (order = 0; order < IOVA_CACHE_ORDERS; order++) {
 			count = magazine_count(cache, class, order);
 			kept = ranges_recall(space, cache->range[class][order], count, order,

@@ -98,8 +98,8 @@ void iova_cache_flush(struct iova_space *space, struct iova_cache *cache);
  * @cache may be NULL (the slow way, under the lock).
  */
 static __always_inline uint64_t iova_alloc(struct iova_space *space, struct iova_cache *cache,
-					 uint64_t pages, unsigned int align_order,
-					 uint64_t limit_pfn, enum iova_kind kind);
+					   uint64_t pages, unsigned int align_order,
+					   uint64_t limit_pfn, enum iova_kind kind);
 
 /*
  * The range at @pfn stops being live; it stays the caller's. 0, or -EINVAL and
@@ -107,11 +107,11 @@ static __always_inline uint64_t iova_alloc(struct iova_space *space, struct iova
  * at @pfn. @cache (may be NULL) only remembers where records are.
  */
 static __always_inline int iova_retire(struct iova_space *space, struct iova_cache *cache,
-				     uint64_t pfn, uint64_t pages, enum iova_kind kind);
+				       uint64_t pfn, uint64_t pages, enum iova_kind kind);
 
 /* A retired range becomes free. */
 static __always_inline void iova_give_back(struct iova_space *space, struct iova_cache *cache,
-					 uint64_t pfn, uint64_t pages);
+					   uint64_t pfn, uint64_t pages);
 
 /* What is live at exactly @pfn: its granules, and its kind; 0 if nothing. */
 uint64_t iova_live(struct iova_space *space, uint64_t pfn, enum iova_kind *kind);
@@ -153,7 +153,7 @@ struct iova_tree {
 	unsigned int root_level; /* a slot of level j is 2^(6j) granules */
 	unsigned int spares;
 	struct iova_node *spare; /* made before a change that may need them */
-	uint64_t visited;        /* nodes that searches have looked at */
+	uint64_t visited; /* nodes that searches have looked at */
 };
 
 /*
@@ -173,7 +173,7 @@ struct iova_chunk {
 };
 
 struct iova_records {
-	void *top;           /* a chunk if height is 0, else a table of `height` levels */
+	void *top; /* a chunk if height is 0, else a table of `height` levels */
 	unsigned int height;
 };
 
@@ -183,7 +183,7 @@ struct iova_window {
 };
 
 enum iova_class {
-	IOVA_LOW,  /* at and below low_last */
+	IOVA_LOW, /* at and below low_last */
 	IOVA_HIGH,
 	IOVA_CLASSES,
 };
@@ -229,15 +229,14 @@ struct iova_cache {
 };
 
 uint64_t iova_alloc_slow(struct iova_space *space, struct iova_cache *cache, uint64_t pages,
-			 unsigned int align_order, uint64_t limit_pfn, enum iova_kind kind)
-	__cold;
-int iova_retire_slow(struct iova_space *space, uint64_t pfn, uint64_t pages, enum iova_kind kind)
-	__cold;
+			 unsigned int align_order, uint64_t limit_pfn, enum iova_kind kind) __cold;
+int iova_retire_slow(struct iova_space *space, uint64_t pfn, uint64_t pages,
+		     enum iova_kind kind) __cold;
 void iova_give_back_slow(struct iova_space *space, struct iova_cache *cache, uint64_t pfn,
 			 uint64_t pages) __cold;
 /* The chunk of @pfn, remembered in @cache (may be NULL); NULL if there is none. */
-struct iova_chunk *iova_chunk_find(struct iova_space *space, struct iova_cache *cache, uint64_t pfn)
-	__cold;
+struct iova_chunk *iova_chunk_find(struct iova_space *space, struct iova_cache *cache,
+				   uint64_t pfn) __cold;
 
 static __always_inline struct iova_chunk *iova_chunk(struct iova_space *space,
 						     struct iova_cache *cache, uint64_t pfn)
@@ -260,8 +259,8 @@ static __always_inline enum iova_class iova_class(const struct iova_space *space
 }
 
 static __always_inline uint64_t iova_alloc(struct iova_space *space, struct iova_cache *cache,
-					 uint64_t pages, unsigned int align_order,
-					 uint64_t limit_pfn, enum iova_kind kind)
+					   uint64_t pages, unsigned int align_order,
+					   uint64_t limit_pfn, enum iova_kind kind)
 {
 	unsigned int order = order_of(pages);
 
@@ -287,15 +286,15 @@ static __always_inline uint64_t iova_alloc(struct iova_space *space, struct iova
 }
 
 static __always_inline int iova_retire(struct iova_space *space, struct iova_cache *cache,
-				     uint64_t pfn, uint64_t pages, enum iova_kind kind)
+				       uint64_t pfn, uint64_t pages, enum iova_kind kind)
 {
 	if (likely(cache && pages < IOVA_RECORD_LONG)) {
 		struct iova_chunk *chunk = iova_chunk(space, cache, pfn);
 		uint32_t *record = chunk ? iova_record(chunk, pfn) : NULL;
 
-		if (likely(record && __atomic_load_n(record, __ATOMIC_RELAXED) ==
-					     ((uint32_t)kind << IOVA_RECORD_SHIFT |
-					      (uint32_t)pages))) {
+		if (likely(record &&
+			   __atomic_load_n(record, __ATOMIC_RELAXED) ==
+				   ((uint32_t)kind << IOVA_RECORD_SHIFT | (uint32_t)pages))) {
 			__atomic_store_n(record, 0, __ATOMIC_RELAXED);
 			return 0;
 		}
@@ -304,7 +303,7 @@ static __always_inline int iova_retire(struct iova_space *space, struct iova_cac
 }
 
 static __always_inline void iova_give_back(struct iova_space *space, struct iova_cache *cache,
-					 uint64_t pfn, uint64_t pages)
+					   uint64_t pfn, uint64_t pages)
 {
 	unsigned int order = order_of(pages);
 

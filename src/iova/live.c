@@ -31,7 +31,7 @@ void iova_records_init(struct iova_space *space)
 
 	while (space->last_pfn >> IOVA_CHUNK_BITS >> (TABLE_BITS * height))
 		height++;
-	space->records = (struct iova_records){ .top = NULL, .height = height };
+	space->records = (struct iova_records){.top = NULL, .height = height};
 }
 
 static void table_free(void *at, unsigned int height)
@@ -47,7 +47,7 @@ static void table_free(void *at, unsigned int height)
 void iova_records_exit(struct iova_space *space)
 {
 	table_free(space->records.top, space->records.height);
-	space->records = (struct iova_records){ .top = NULL, .height = 0 };
+	space->records = (struct iova_records){.top = NULL, .height = 0};
 }
 
 int iova_records_prepare(struct iova_space *space, uint64_t pfn)
@@ -62,8 +62,9 @@ int iova_records_prepare(struct iova_space *space, uint64_t pfn)
 			size = height ? sizeof(struct record_table) : sizeof(struct iova_chunk);
 			fresh = base_zalloc(size);
 			if (!fresh)
-				return base_error(-ENOMEM, "no memory for the record of the IOVA "
-							   "range at granule %#llx; free some",
+				return base_error(-ENOMEM,
+						  "no memory for the record of the IOVA "
+						  "range at granule %#llx; free some",
 						  (unsigned long long)pfn);
 			counter_add(&space->metadata_bytes, size);
 			__atomic_store_n(slot, fresh, __ATOMIC_RELEASE);
@@ -93,7 +94,7 @@ struct iova_chunk *iova_chunk_find(struct iova_space *space, struct iova_cache *
 
 	if (chunk && cache)
 		cache->memo[index & (IOVA_MEMOS - 1)] =
-			(struct iova_memo){ .index = index, .chunk = chunk };
+			(struct iova_memo){.index = index, .chunk = chunk};
 	return chunk;
 }
 
@@ -158,10 +159,9 @@ int iova_retire_slow(struct iova_space *space, uint64_t pfn, uint64_t pages, enu
 				  kind == IOVA_STREAMING ? "streaming" : "two-step",
 				  (unsigned long long)pfn, (unsigned long long)live_pages,
 				  live_kind == IOVA_STREAMING ? "streaming" : "two-step");
+	/* The rest of a long record may stay: alone it says nothing. */
 	record = iova_record(iova_records_find(space, pfn), pfn);
 	__atomic_store_n(record, 0, __ATOMIC_RELAXED);
-	if (pages >= IOVA_RECORD_LONG)
-		__atomic_store_n(record + 1, 0, __ATOMIC_RELAXED);
 	return 0;
 }
 
@@ -205,7 +205,7 @@ void iova_for_each_live(struct iova_space *space,
 			void (*visit)(void *arg, uint64_t pfn, uint64_t pages, enum iova_kind kind),
 			void *arg)
 {
-	struct live_visit live = { .visit = visit, .arg = arg };
+	struct live_visit live = {.visit = visit, .arg = arg};
 
 	table_visit(&live, space->records.top, space->records.height, 0);
 }

@@ -52,8 +52,8 @@ void iova_records_set(const struct iova_space *space, uint64_t pfn, uint64_t pag
 /* See that the space can find the cache again after a flush; by the owner. */
 void iova_cache_list(struct iova_space *space, struct iova_cache *cache);
 /* A range of 2^@order granules, all of it at or below @limit_pfn, of one class; 0: none. */
-uint64_t iova_cache_take(struct iova_space *space, struct iova_cache *cache,
-			 enum iova_class class, unsigned int order, uint64_t limit_pfn);
+uint64_t iova_cache_take(struct iova_space *space, struct iova_cache *cache, enum iova_class class,
+			 unsigned int order, uint64_t limit_pfn);
 /* Keep a range in the cache, making room in its magazine. */
 void iova_cache_put(struct iova_space *space, struct iova_cache *cache, uint64_t pfn,
 		    unsigned int order);

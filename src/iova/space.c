@@ -58,7 +58,7 @@ static uint64_t occupied(uint64_t pages)
 struct request {
 	uint64_t pages;
 	uint64_t limit_pfn;
-	unsigned int order;       /* of the pages, rounded up */
+	unsigned int order; /* of the pages, rounded up */
 	unsigned int align_order; /* at least `order` */
 };
 
@@ -78,8 +78,8 @@ static uint64_t take_cached(struct iova_space *space, struct iova_cache *cache,
 {
 	if (!cache || request->pages > IOVA_CACHED_PAGES || request->align_order > request->order)
 		return 0;
-	return iova_cache_take(space, cache, iova_class(space, request->limit_pfn),
-			       request->order, request->limit_pfn);
+	return iova_cache_take(space, cache, iova_class(space, request->limit_pfn), request->order,
+			       request->limit_pfn);
 }
 
 /* Low ranges are for whoever can use no other, or when no other is left. */
@@ -162,11 +162,12 @@ uint64_t iova_alloc_slow(struct iova_space *space, struct iova_cache *cache, uin
 		pthread_mutex_unlock(&space->lock);
 	}
 	if (!pfn && !err)
-		base_error(-ENOSPC,
-			   "asked for %llu granules of IOVA aligned to 2^%u, none of it above granule "
-			   "%#llx; no such range is free: free some, or raise the device's mask",
-			   (unsigned long long)pages, request.align_order,
-			   (unsigned long long)limit_pfn);
+		base_error(
+			-ENOSPC,
+			"asked for %llu granules of IOVA aligned to 2^%u, none of it above granule "
+			"%#llx; no such range is free: free some, or raise the device's mask",
+			(unsigned long long)pages, request.align_order,
+			(unsigned long long)limit_pfn);
 	return pfn;
 }
 
@@ -284,7 +285,7 @@ static void windows_merge(struct iova_space *space, struct iova_window *merged, 
 		if (space->windows[i].last_pfn > last_pfn)
 			last_pfn = space->windows[i].last_pfn;
 	}
-	*out++ = (struct iova_window){ .first_pfn = first_pfn, .last_pfn = last_pfn };
+	*out++ = (struct iova_window){.first_pfn = first_pfn, .last_pfn = last_pfn};
 	for (; i < space->nr_windows; i++)
 		*out++ = space->windows[i];
 	base_free(space->windows);
@@ -307,8 +308,9 @@ static int reserve_locked(struct iova_space *space, uint64_t first_pfn, uint64_t
 		return err;
 	merged = base_alloc(room);
 	if (!merged)
-		return base_error(-ENOMEM, "no memory to reserve IOVA from granule %#llx to %#llx; "
-					   "free some",
+		return base_error(-ENOMEM,
+				  "no memory to reserve IOVA from granule %#llx to %#llx; "
+				  "free some",
 				  (unsigned long long)first_pfn, (unsigned long long)last_pfn);
 	for (at = first_pfn; unreserved_part(space, &at, last_pfn, &part_last); at = part_last + 1)
 		iova_tree_take(space, at, part_last);

@@ -85,7 +85,7 @@ typedef uint8_t byte_vec __attribute__((__vector_size__(16)));
 
 static unsigned int node_best(const struct iova_node *node, unsigned int level)
 {
-	byte_vec most = { 0 };
+	byte_vec most = {0};
 	byte_vec next, larger;
 	unsigned int best = 0;
 	unsigned int i;
@@ -133,7 +133,8 @@ int iova_tree_prepare(struct iova_space *space)
 	while (tree->spares < spares_wanted(tree)) {
 		node = node_make(space);
 		if (!node)
-			return base_error(-ENOMEM, "no memory for the free space of IOVA; free some");
+			return base_error(-ENOMEM,
+					  "no memory for the free space of IOVA; free some");
 		node->below[0].node = tree->spare;
 		tree->spare = node;
 		tree->spares++;
@@ -375,8 +376,8 @@ static uint64_t run_find(uint64_t free, unsigned int shift, uint64_t base, unsig
  * Every slot that claims a block has one under the limit, but for the one slot that
  * the limit cuts: so a search descends twice at most.
  */
-static uint64_t block_find(struct iova_tree *tree, const struct iova_node *node,
-			   unsigned int level, uint64_t base, unsigned int order, uint64_t limit)
+static uint64_t block_find(struct iova_tree *tree, const struct iova_node *node, unsigned int level,
+			   uint64_t base, unsigned int order, uint64_t limit)
 {
 	unsigned int shift = SLOT_BITS * level;
 	uint64_t cut = (limit - base) >> shift;
@@ -428,7 +429,7 @@ uint64_t iova_tree_find_block(struct iova_tree *tree, uint64_t pages, unsigned i
 struct start_search {
 	struct iova_tree *tree;
 	uint64_t pages;
-	unsigned int order;      /* of the alignment */
+	unsigned int order; /* of the alignment */
 	unsigned int head_order; /* of the largest block that every fitting range starts with */
 	uint64_t limit;
 };
@@ -441,8 +442,8 @@ static bool start_fits(const struct start_search *search, uint64_t pfn)
 }
 
 /* The starts at free runs of slots; the head is at least a slot. */
-static uint64_t start_find_run(const struct start_search *search, uint64_t free,
-			       unsigned int shift, uint64_t base)
+static uint64_t start_find_run(const struct start_search *search, uint64_t free, unsigned int shift,
+			       uint64_t base)
 {
 	uint64_t starts = aligned_runs(free, search->head_order - shift);
 	unsigned int slot;

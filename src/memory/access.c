@@ -10,23 +10,35 @@ int memory_check_registered(phys_addr_t phys, uint64_t size, const struct memory
 	const struct memory_record *found;
 
 	if (!size)
-		return base_error(-EINVAL, "a mapping of 0 bytes of memory at 0x%" PRIx64
-				  ": pass the number of bytes", phys);
+		return base_error(-EINVAL,
+				  "a mapping of 0 bytes of memory at 0x%" PRIx64
+				  ": pass the number of bytes",
+				  phys);
 	if (end <= phys)
-		return base_error(-EINVAL, "memory at 0x%" PRIx64 " with 0x%" PRIx64 " bytes ends beyond "
-				  "the highest address: pass its real size", phys, size);
+		return base_error(-EINVAL,
+				  "memory at 0x%" PRIx64 " with 0x%" PRIx64 " bytes ends beyond "
+				  "the highest address: pass its real size",
+				  phys, size);
 	if (!memory_in_arena(phys))
-		return base_error(-EINVAL, "memory at 0x%" PRIx64 " with 0x%" PRIx64 " bytes runs into "
-				  "the arena of registered memory: a mapping is ordinary or registered "
-				  "memory, not both", phys, size);
+		return base_error(
+			-EINVAL,
+			"memory at 0x%" PRIx64 " with 0x%" PRIx64 " bytes runs into "
+			"the arena of registered memory: a mapping is ordinary or registered "
+			"memory, not both",
+			phys, size);
 	found = memory_lookup(phys);
 	if (!found)
-		return base_error(-EINVAL, "nothing is registered at 0x%" PRIx64 ", an address of "
-				  "registered memory: pass what dma_memory_register() gave", phys);
+		return base_error(-EINVAL,
+				  "nothing is registered at 0x%" PRIx64 ", an address of "
+				  "registered memory: pass what dma_memory_register() gave",
+				  phys);
 	if (size > found->size - (phys - found->base))
-		return base_error(-EINVAL, "memory at 0x%" PRIx64 " with 0x%" PRIx64 " bytes leaves the "
-				  "registration 0x%" PRIx64 "..0x%" PRIx64 ": map each registration by "
-				  "itself", phys, size, found->base, found->base + found->size - 1);
+		return base_error(-EINVAL,
+				  "memory at 0x%" PRIx64 " with 0x%" PRIx64 " bytes leaves the "
+				  "registration 0x%" PRIx64 "..0x%" PRIx64
+				  ": map each registration by "
+				  "itself",
+				  phys, size, found->base, found->base + found->size - 1);
 	*record = found;
 	return 0;
 }

@@ -22,7 +22,23 @@ struct record_slot {
 	bool leaving;
 };
 
-struct memory_arena memory_arena = { .id = UINT64_MAX, .shift = 63 };
+struct memory_arena memory_arena = {.id = UINT64_MAX, .shift = 63};
+
+/* Until it is known, nothing is plain. */
+struct memory_plain memory_plain = { .match = 0, .mask = UINT64_MAX };
+
+/* The highest bit of user addresses; the stack lies in the upper half of them. */
+static uint64_t top_bit(void)
+{
+	return 1ULL << (63 - __builtin_clzll((uintptr_t)__builtin_frame_address(0)));
+}
+
+__attribute__((constructor)) static void find_plain(void)
+{
+	uint64_t top = top_bit();
+
+	memory_plain = (struct memory_plain){ .match = top, .mask = ~(top - 1) | 4095 };
+}
 
 /*
  * Both tables are as long as they can ever get, and cost memory only where used.
@@ -32,7 +48,7 @@ static uint32_t *chunks;
 static struct record_slot *slots; /* by number; number 0 is never used */
 static uint64_t nr_chunks;
 static uint64_t arena_base;
-static uint64_t chunks_end;    /* every chunk from here on is free */
+static uint64_t chunks_end; /* every chunk from here on is free */
 static uint32_t slots_end = 1; /* every slot from here on is free */
 static uint32_t free_slots;
 
@@ -40,12 +56,19 @@ static uint32_t free_slots;
  * The system call itself: nothing is ever accessed in the arena, and a sanitizer
  * that intercepts mmap() would make shadow memory for it.
  */
-static uint64_t reserve(uint64_t size)
+static bool reserve(uint64_t base, uint64_t size)
 {
-	long addr = syscall(SYS_mmap, NULL, size, PROT_NONE,
-			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE;
+	long addr = syscall(SYS_mmap, base, size, PROT_NONE, flags, -1, 0);
 
-	return addr == -1 ? 0 : (uint64_t)addr;
+	if (addr == -1)
+		return false;
+	/* A kernel that does not know the flag takes the place for a hint. */
+	if ((uint64_t)addr != base) {
+		syscall(SYS_munmap, addr, size);
+		return false;
+	}
+	return true;
 }
 
 static void give_back(uint64_t first, uint64_t end)
@@ -54,23 +77,22 @@ static void give_back(uint64_t first, uint64_t end)
 		syscall(SYS_munmap, first, end - first);
 }
 
-/* Address space of 2^shift bytes, aligned to its size; 0 if there is none. */
+/*
+ * Address space of 2^shift bytes, aligned to its size, where the highest bit of user
+ * addresses is clear, so that nothing in it is plain; 0 if there is none.
+ */
 static uint64_t reserve_aligned(unsigned int shift)
 {
-	uint64_t size = 1ULL << shift;
-	uint64_t start = reserve(2 * size);
-	uint64_t base = align_up(start, size);
+	uint64_t size = 1ULL << shift, top = top_bit();
+	uint64_t step = size > top / 256 ? size : top / 256;
 
-	if (!start)
-		return 0;
-	give_back(start, base);
-	give_back(base + size, start + 2 * size);
-	if (base >> shift < 2) {
-		give_back(base, base + size);
-		return 0;
+	for (uint64_t base = 2 * size; base + size <= top; base += step) {
+		if (reserve(base, size)) {
+			madvise((void *)base, size, MADV_DONTDUMP);
+			return base;
+		}
 	}
-	madvise((void *)base, size, MADV_DONTDUMP);
-	return base;
+	return 0;
 }
 
 static void publish(uint64_t base, unsigned int shift, uint32_t *table, struct record_slot *pool)
@@ -95,14 +117,15 @@ static int reserve_at(uint64_t base, unsigned int shift)
 	}
 	base_unmap(table, nr * sizeof(*table));
 	give_back(base, base + (1ULL << shift));
-	return base_error(-ENOMEM, "registering memory needs tables for %" PRIu64
+	return base_error(-ENOMEM,
+			  "registering memory needs tables for %" PRIu64
 			  " chunks of address space, and there is no memory for them; free some",
 			  nr);
 }
 
 int memory_arena_reserve(void)
 {
-	static const unsigned char shifts[] = { 40, 38, 36, 34, 32 };
+	static const unsigned char shifts[] = {40, 38, 36, 34, 32};
 	uint64_t base;
 
 	if (chunks)
@@ -112,8 +135,10 @@ int memory_arena_reserve(void)
 		if (base)
 			return reserve_at(base, shifts[i]);
 	}
-	return base_error(-ENOMEM, "registering memory needs 4 GiB of free address space aligned to "
-			  "its size, and there is none; raise the limit of address space (ulimit -v)");
+	return base_error(
+		-ENOMEM,
+		"registering memory needs 4 GiB of free address space aligned to "
+		"its size, and there is none; raise the limit of address space (ulimit -v)");
 }
 
 static struct record_slot *slot_of(struct memory_record *record)
@@ -195,7 +220,8 @@ struct memory_record *memory_record_take(uint64_t page_offset, uint64_t size)
 	if (!found)
 		found = find_run(count, 1, &start);
 	if (!found) {
-		base_error(-ENOSPC, "registering %" PRIu64 " bytes: the arena of registered memory "
+		base_error(-ENOSPC,
+			   "registering %" PRIu64 " bytes: the arena of registered memory "
 			   "has %" PRIu64 " bytes and no gap as large; unregister memory first",
 			   size, (uint64_t)(nr_chunks * MEMORY_CHUNK));
 		return NULL;
@@ -260,7 +286,8 @@ const struct memory_record *memory_lookup(phys_addr_t phys)
 
 	if (!table || !memory_in_arena(phys))
 		return NULL;
-	entry = __atomic_load_n(&table[(phys - arena_base) >> MEMORY_CHUNK_SHIFT], __ATOMIC_ACQUIRE);
+	entry = __atomic_load_n(&table[(phys - arena_base) >> MEMORY_CHUNK_SHIFT],
+				__ATOMIC_ACQUIRE);
 	if (!entry || entry & CHUNK_HIDDEN)
 		return NULL;
 	record = &slots[entry].record;

@@ -43,10 +43,10 @@ struct memory_record {
 	phys_addr_t base;
 	uint64_t size;
 	enum dma_memory_type type;
-	void *cpu;        /* the CPU's mapping, or NULL: then the CPU must not touch it */
-	void *bus_map;    /* where software devices access it: @cpu, or a mapping of @fd; or NULL */
+	void *cpu; /* the CPU's mapping, or NULL: then the CPU must not touch it */
+	void *bus_map; /* where software devices access it: @cpu, or a mapping of @fd; or NULL */
 	bool bus_readonly; /* @fd could be mapped for reading only */
-	int fd;           /* our duplicate, or -1 */
+	int fd; /* our duplicate, or -1 */
 	uint64_t fd_offset;
 	uint64_t bus_addr;
 	const void *provider;
@@ -74,6 +74,20 @@ static __always_inline bool memory_in_arena(phys_addr_t phys)
 	return phys >> __atomic_load_n(&memory_arena.shift, __ATOMIC_RELAXED) ==
 	       __atomic_load_n(&memory_arena.id, __ATOMIC_RELAXED);
 }
+
+/*
+ * Nearly all ordinary memory, recognised by its bits: programs, stacks and mappings
+ * have the highest bit of a user address set, and the arena is placed where it is
+ * clear. phys is plain, and a whole granule begins there, iff
+ * ((phys ^ match) & mask) == 0. What is not plain may be ordinary all the same.
+ * Set when the library is loaded and constant from then on.
+ */
+struct memory_plain {
+	uint64_t match;
+	uint64_t mask;
+};
+
+extern struct memory_plain memory_plain;
 
 /* The record of registered memory at @phys, or NULL. */
 const struct memory_record *memory_lookup(phys_addr_t phys);

@@ -126,17 +126,21 @@ int memory_pointers_prepare(uint64_t first, uint64_t last)
 	size_t capacity;
 
 	if (index < nr && in_use->ranges[index].first <= last)
-		return base_error(-EEXIST, "registering memory with the CPU mapping 0x%" PRIx64
+		return base_error(-EEXIST,
+				  "registering memory with the CPU mapping 0x%" PRIx64
 				  "..0x%" PRIx64 ": memory mapped at 0x%" PRIx64 "..0x%" PRIx64
-				  " is registered already; unregister it first", first, last,
-				  in_use->ranges[index].first, in_use->ranges[index].last);
+				  " is registered already; unregister it first",
+				  first, last, in_use->ranges[index].first,
+				  in_use->ranges[index].last);
 	if (spare && spare->capacity > nr)
 		return 0;
 	capacity = nr < 8 ? 8 : 2 * nr;
 	table = base_alloc(sizeof(*table) + capacity * sizeof(table->ranges[0]));
 	if (!table)
-		return base_error(-ENOMEM, "registering memory with a CPU mapping: no memory for a table "
-				  "of %zu mappings; free some", capacity);
+		return base_error(-ENOMEM,
+				  "registering memory with a CPU mapping: no memory for a table "
+				  "of %zu mappings; free some",
+				  capacity);
 	table->capacity = capacity;
 	base_free(spare);
 	spare = table;
@@ -169,7 +173,7 @@ void memory_pointers_add(uint64_t first, uint64_t last, phys_addr_t base)
 	memcpy(next->ranges, from->ranges, index * sizeof(next->ranges[0]));
 	memcpy(&next->ranges[index + 1], &from->ranges[index],
 	       (from->nr - index) * sizeof(next->ranges[0]));
-	next->ranges[index] = (struct pointer_range){ first, last, base };
+	next->ranges[index] = (struct pointer_range){first, last, base};
 	next->nr = from->nr + 1;
 	replace(next, NULL);
 }

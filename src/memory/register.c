@@ -23,25 +23,37 @@ void memory_set_busy_hook(bool (*busy)(phys_addr_t base, phys_addr_t last))
 static int check_desc(const struct dma_memory_desc *desc)
 {
 	if ((unsigned int)desc->type > DMA_MEMORY_DMABUF)
-		return base_error(-EINVAL, "registering memory of type %u: types are 0 (RAM) to 3 (dma-buf)",
+		return base_error(-EINVAL,
+				  "registering memory of type %u: types are 0 (RAM) to 3 (dma-buf)",
 				  (unsigned int)desc->type);
 	if (!desc->size || desc->size % PAGE)
-		return base_error(-EINVAL, "registering 0x%" PRIx64 " bytes of memory: the size must be a "
-				  "multiple of 4096 and not 0", desc->size);
+		return base_error(-EINVAL,
+				  "registering 0x%" PRIx64 " bytes of memory: the size must be a "
+				  "multiple of 4096 and not 0",
+				  desc->size);
 	if (desc->fd < -1)
-		return base_error(-EINVAL, "registering memory with the descriptor %d: pass -1 for none",
+		return base_error(-EINVAL,
+				  "registering memory with the descriptor %d: pass -1 for none",
 				  desc->fd);
 	if (desc->fd >= 0 && desc->fd_offset % PAGE)
-		return base_error(-EINVAL, "registering memory at offset 0x%" PRIx64 " of a descriptor: the "
-				  "offset must be a multiple of 4096", desc->fd_offset);
-	if (desc->fd >= 0 && (desc->fd_offset > INT64_MAX || desc->size > INT64_MAX - desc->fd_offset))
-		return base_error(-EINVAL, "registering 0x%" PRIx64 " bytes at offset 0x%" PRIx64 " of a "
-				  "descriptor: no file is as long", desc->size, desc->fd_offset);
+		return base_error(-EINVAL,
+				  "registering memory at offset 0x%" PRIx64 " of a descriptor: the "
+				  "offset must be a multiple of 4096",
+				  desc->fd_offset);
+	if (desc->fd >= 0 &&
+	    (desc->fd_offset > INT64_MAX || desc->size > INT64_MAX - desc->fd_offset))
+		return base_error(-EINVAL,
+				  "registering 0x%" PRIx64 " bytes at offset 0x%" PRIx64 " of a "
+				  "descriptor: no file is as long",
+				  desc->size, desc->fd_offset);
 	if (desc->cpu && memory_untag(desc->cpu) + desc->size <= memory_untag(desc->cpu))
-		return base_error(-EINVAL, "registering 0x%" PRIx64 " bytes mapped at %p: they end beyond "
-				  "the highest address", desc->size, desc->cpu);
+		return base_error(-EINVAL,
+				  "registering 0x%" PRIx64 " bytes mapped at %p: they end beyond "
+				  "the highest address",
+				  desc->size, desc->cpu);
 	if (desc->ops && !desc->ops->read && !desc->ops->write)
-		return base_error(-EINVAL, "registering memory with operations that can neither read nor "
+		return base_error(-EINVAL,
+				  "registering memory with operations that can neither read nor "
 				  "write: set one of them, or pass no operations");
 	return 0;
 }
@@ -55,8 +67,10 @@ static int check_length(int fd, const struct dma_memory_desc *desc)
 		return base_error(-errno, "registering memory of descriptor %d: %s", desc->fd,
 				  strerror(errno));
 	if (S_ISREG(stat.st_mode) && desc->fd_offset + desc->size > (uint64_t)stat.st_size)
-		return base_error(-EINVAL, "registering 0x%" PRIx64 " bytes at offset 0x%" PRIx64
-				  " of descriptor %d: the file has 0x%" PRIx64 " bytes; lengthen it first",
+		return base_error(-EINVAL,
+				  "registering 0x%" PRIx64 " bytes at offset 0x%" PRIx64
+				  " of descriptor %d: the file has 0x%" PRIx64
+				  " bytes; lengthen it first",
 				  desc->size, desc->fd_offset, desc->fd, (uint64_t)stat.st_size);
 	return 0;
 }
@@ -68,7 +82,8 @@ static void *map_fd(int fd, const struct dma_memory_desc *desc, bool *readonly)
 	errno = ENOMEM;
 	if (base_alloc_denied())
 		return MAP_FAILED;
-	map = mmap(NULL, desc->size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)desc->fd_offset);
+	map = mmap(NULL, desc->size, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
+		   (off_t)desc->fd_offset);
 	*readonly = map == MAP_FAILED && (errno == EACCES || errno == EPERM);
 	if (*readonly)
 		map = mmap(NULL, desc->size, PROT_READ, MAP_SHARED, fd, (off_t)desc->fd_offset);
@@ -81,22 +96,31 @@ static int open_desc(const struct dma_memory_desc *desc, struct memory_record *o
 	int err;
 
 	*open = (struct memory_record){
-		.type = desc->type, .cpu = desc->cpu, .fd = -1, .fd_offset = desc->fd_offset,
-		.bus_addr = desc->bus_addr, .provider = desc->provider, .ops = desc->ops,
-		.ops_arg = desc->ops_arg, .bus_map = desc->ops ? NULL : desc->cpu,
+		.type = desc->type,
+		.cpu = desc->cpu,
+		.fd = -1,
+		.fd_offset = desc->fd_offset,
+		.bus_addr = desc->bus_addr,
+		.provider = desc->provider,
+		.ops = desc->ops,
+		.ops_arg = desc->ops_arg,
+		.bus_map = desc->ops ? NULL : desc->cpu,
 	};
 	if (desc->fd < 0)
 		return 0;
 	open->fd = fcntl(desc->fd, F_DUPFD_CLOEXEC, 3);
 	if (open->fd < 0)
-		return base_error(-errno, "registering memory of descriptor %d: it cannot be duplicated: %s",
-				  desc->fd, strerror(errno));
+		return base_error(
+			-errno, "registering memory of descriptor %d: it cannot be duplicated: %s",
+			desc->fd, strerror(errno));
 	err = check_length(open->fd, desc);
 	if (!err && !desc->ops && !desc->cpu) {
 		open->bus_map = map_fd(open->fd, desc, &open->bus_readonly);
 		if (open->bus_map == MAP_FAILED)
-			err = base_error(-errno, "registering 0x%" PRIx64 " bytes of descriptor %d: they "
-					 "cannot be mapped: %s", desc->size, desc->fd, strerror(errno));
+			err = base_error(-errno,
+					 "registering 0x%" PRIx64 " bytes of descriptor %d: they "
+					 "cannot be mapped: %s",
+					 desc->size, desc->fd, strerror(errno));
 	}
 	if (err)
 		close(open->fd);
@@ -117,9 +141,12 @@ static int check_cpu(uint64_t first, uint64_t last)
 	const struct memory_record *record;
 
 	if (memory_check(first, last - first + 1, &record) || record)
-		return base_error(-EINVAL, "registering memory with the CPU mapping 0x%" PRIx64 "..0x%" PRIx64
-				  ": that is address space of registered memory, where the CPU has no "
-				  "mapping", first, last);
+		return base_error(
+			-EINVAL,
+			"registering memory with the CPU mapping 0x%" PRIx64 "..0x%" PRIx64
+			": that is address space of registered memory, where the CPU has no "
+			"mapping",
+			first, last);
 	return memory_pointers_prepare(first, last);
 }
 
@@ -156,7 +183,8 @@ int dma_memory_register(const struct dma_memory_desc *desc, phys_addr_t *base)
 	int err;
 
 	if (!desc || !base)
-		return base_error(-EINVAL, "registering memory without a description, or without a place "
+		return base_error(-EINVAL,
+				  "registering memory without a description, or without a place "
 				  "for its address");
 	err = check_desc(desc);
 	if (!err)
@@ -173,7 +201,8 @@ int dma_memory_register(const struct dma_memory_desc *desc, phys_addr_t *base)
 
 static bool reachable(const struct memory_record *record)
 {
-	bool (*busy)(phys_addr_t base, phys_addr_t last) = __atomic_load_n(&busy_hook, __ATOMIC_ACQUIRE);
+	bool (*busy)(phys_addr_t base, phys_addr_t last) =
+		__atomic_load_n(&busy_hook, __ATOMIC_ACQUIRE);
 
 	return busy && busy(record->base, record->base + record->size - 1);
 }
@@ -195,8 +224,10 @@ static bool withdraw(struct memory_record *record)
 
 static int busy_error(phys_addr_t base)
 {
-	return base_error(-EBUSY, "unregistering memory at 0x%" PRIx64 ": a device can reach it, or "
-			  "another thread is unregistering it; unlink or unmap it first", base);
+	return base_error(-EBUSY,
+			  "unregistering memory at 0x%" PRIx64 ": a device can reach it, or "
+			  "another thread is unregistering it; unlink or unmap it first",
+			  base);
 }
 
 int dma_memory_unregister(phys_addr_t base)
@@ -215,8 +246,10 @@ int dma_memory_unregister(phys_addr_t base)
 		*leaving = true;
 	pthread_mutex_unlock(&lock);
 	if (!record)
-		return base_error(-ENOENT, "unregistering memory at 0x%" PRIx64 ": no registration begins "
-				  "there; pass what dma_memory_register() gave", base);
+		return base_error(-ENOENT,
+				  "unregistering memory at 0x%" PRIx64 ": no registration begins "
+				  "there; pass what dma_memory_register() gave",
+				  base);
 	if (withdrawn)
 		return busy_error(base);
 
@@ -241,16 +274,25 @@ int dma_memory_query(phys_addr_t phys, struct dma_memory_desc *desc, phys_addr_t
 	const struct memory_record *record = memory_lookup(phys);
 
 	if (!record && !memory_in_arena(phys))
-		return base_error(-ENOENT, "what is 0x%" PRIx64 ": ordinary memory, which nobody registered",
+		return base_error(-ENOENT,
+				  "what is 0x%" PRIx64 ": ordinary memory, which nobody registered",
 				  phys);
 	if (!record)
-		return base_error(-EFAULT, "what is 0x%" PRIx64 ": an address of registered memory where "
-				  "nothing is registered", phys);
+		return base_error(-EFAULT,
+				  "what is 0x%" PRIx64 ": an address of registered memory where "
+				  "nothing is registered",
+				  phys);
 	if (desc)
 		*desc = (struct dma_memory_desc){
-			.type = record->type, .size = record->size, .cpu = record->cpu,
-			.fd = record->fd, .fd_offset = record->fd_offset, .bus_addr = record->bus_addr,
-			.provider = record->provider, .ops = record->ops, .ops_arg = record->ops_arg,
+			.type = record->type,
+			.size = record->size,
+			.cpu = record->cpu,
+			.fd = record->fd,
+			.fd_offset = record->fd_offset,
+			.bus_addr = record->bus_addr,
+			.provider = record->provider,
+			.ops = record->ops,
+			.ops_arg = record->ops_arg,
 		};
 	if (base)
 		*base = record->base;

@@ -61,19 +61,15 @@ size_t entries_mark_present(uint64_t *entry, size_t n, uint64_t present, uint64_
 	return i;
 }
 
-static void survey_plain(const struct phys_vec *vec, size_t n, uint64_t window, unsigned int shift,
-			 struct vec_survey *survey)
+static bool is_pages_plain(const struct phys_vec *vec, size_t n, uint64_t match, uint64_t mask)
 {
-	uint64_t paddr_or = 0, len_or = 0, len_differs = 0;
-	unsigned int hits = 0;
+	uint64_t paddr = 0, len = 0;
 
 	for (size_t i = 0; i < n; i++) {
-		paddr_or |= vec[i].paddr;
-		len_or |= vec[i].len;
-		len_differs |= vec[i].len ^ 4096;
-		hits |= vec[i].paddr >> shift == window;
+		paddr |= vec[i].paddr ^ match;
+		len |= vec[i].len ^ 4096;
 	}
-	*survey = (struct vec_survey){ paddr_or, len_or, !len_differs, hits };
+	return !(paddr & mask || len);
 }
 
 #ifdef ENTRIES_AVX2
@@ -170,35 +166,22 @@ AVX2 static size_t clear_avx2(uint64_t *entry, size_t n, uint64_t present)
 	return i + clear_plain(&entry[i], n - i, present);
 }
 
-AVX2 static void survey_avx2(const struct phys_vec *vec, size_t n, uint64_t window,
-			     unsigned int shift, struct vec_survey *survey)
+AVX2 static bool is_pages_avx2(const struct phys_vec *vec, size_t n, uint64_t match, uint64_t mask)
 {
-	/* Lanes alternate paddr and len: {p l p l}. */
-	const __m256i len_4096 = _mm256_set_epi64x(4096, 0, 4096, 0);
-	const __m256i in_window = _mm256_set1_epi64x((long long)window);
-	const __m128i by = _mm_cvtsi32_si128((int)shift);
-	__m256i all = _mm256_setzero_si256(), differs = all, hits = all;
-	struct vec_survey rest;
-	uint64_t lanes[4], differ[4], hit[4];
+	const long long m = (long long)match, k = (long long)mask;
+	const __m256i wanted = _mm256_set_epi64x(4096, m, 4096, m);
+	const __m256i matters = _mm256_set_epi64x(-1, k, -1, k);
+	__m256i a = _mm256_setzero_si256(), b = a;
 	size_t i;
 
-	for (i = 0; i + 2 <= n; i += 2) {
-		__m256i v = _mm256_loadu_si256((const __m256i *)&vec[i]);
+	for (i = 0; i + 4 <= n; i += 4) {
+		const __m256i *at = (const __m256i *)&vec[i];
 
-		all = _mm256_or_si256(all, v);
-		differs = _mm256_or_si256(differs, _mm256_xor_si256(v, len_4096));
-		hits = _mm256_or_si256(hits, _mm256_cmpeq_epi64(_mm256_srl_epi64(v, by), in_window));
+		a = _mm256_or_si256(a, _mm256_xor_si256(_mm256_loadu_si256(at), wanted));
+		b = _mm256_or_si256(b, _mm256_xor_si256(_mm256_loadu_si256(at + 1), wanted));
 	}
-	survey_plain(&vec[i], n - i, window, shift, &rest);
-	_mm256_storeu_si256((__m256i *)lanes, all);
-	_mm256_storeu_si256((__m256i *)differ, differs);
-	_mm256_storeu_si256((__m256i *)hit, hits);
-	*survey = (struct vec_survey){
-		.paddr_or = lanes[0] | lanes[2] | rest.paddr_or,
-		.len_or = lanes[1] | lanes[3] | rest.len_or,
-		.pages = !(differ[1] | differ[3]) && rest.pages,
-		.window = (hit[0] | hit[2]) || rest.window,
-	};
+	return _mm256_testz_si256(_mm256_or_si256(a, b), matters) &&
+	       is_pages_plain(&vec[i], n - i, match, mask);
 }
 
 #define CHOOSE(plain, vector) (have_avx2 ? (vector) : (plain))
@@ -226,9 +209,7 @@ size_t entries_clear_present(uint64_t *entry, size_t n, uint64_t present)
 	return CHOOSE(clear_plain(entry, n, present), clear_avx2(entry, n, present));
 }
 
-void vec_survey(const struct phys_vec *vec, size_t n, uint64_t window, unsigned int shift,
-		struct vec_survey *survey)
+bool vec_is_pages(const struct phys_vec *vec, size_t n, uint64_t match, uint64_t mask)
 {
-	CHOOSE(survey_plain(vec, n, window, shift, survey),
-	       survey_avx2(vec, n, window, shift, survey));
+	return CHOOSE(is_pages_plain(vec, n, match, mask), is_pages_avx2(vec, n, match, mask));
 }

@@ -42,16 +42,9 @@ size_t entries_clear_present(uint64_t *entry, size_t n, uint64_t present);
 size_t entries_mark_present(uint64_t *entry, size_t n, uint64_t present, uint64_t mark);
 
 /*
- * What a scatter list is made of, for checks on all of it at once.
+ * Whether every piece of a scatter list is 4096 bytes long and has
+ * ((paddr ^ match) & mask) == 0.
  */
-struct vec_survey {
-	uint64_t paddr_or; /* all paddr, OR-ed */
-	uint64_t len_or;   /* all len, OR-ed */
-	bool pages;        /* every len is 4096 */
-	bool window;       /* some paddr lies in [window << shift, (window + 1) << shift) */
-};
-
-void vec_survey(const struct phys_vec *vec, size_t n, uint64_t window, unsigned int shift,
-		struct vec_survey *survey);
+bool vec_is_pages(const struct phys_vec *vec, size_t n, uint64_t match, uint64_t mask);
 
 #endif

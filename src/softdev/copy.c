@@ -40,7 +40,7 @@ struct copy_model {
 	uint32_t state;
 	uint32_t error;
 	uint64_t error_addr;
-	uint32_t head;
+	uint32_t head; /* atomic; written by whoever owns `busy`, else with the lock */
 	uint32_t tail;
 	struct rings rings;
 
@@ -70,7 +70,11 @@ static void complete(struct copy_model *model, const struct rings *rings, uint32
 	outcome->addr = fault;
 }
 
-/* One descriptor, from the ring to its completion; without the lock, owning `busy`. */
+/*
+ * One descriptor, from the ring to its completion; without the lock, owning `busy`. The
+ * head moves before the completion is written: a driver that has seen it may ring
+ * for the descriptor that takes its place, a whole ring later, at once.
+ */
 static void run_one(struct copy_model *model, const struct rings *rings, uint32_t index,
 		    struct copy_outcome *outcome)
 {
@@ -84,8 +88,10 @@ static void run_one(struct copy_model *model, const struct rings *rings, uint32_
 		return;
 	}
 	copy_transfer(&model->mover, desc, outcome);
-	if (outcome->how == COPY_ENDED && !__atomic_load_n(&model->mover.stop, __ATOMIC_RELAXED))
-		complete(model, rings, index, get_le64(desc + COPY_DESC_COOKIE), outcome);
+	if (outcome->how != COPY_ENDED || __atomic_load_n(&model->mover.stop, __ATOMIC_RELAXED))
+		return;
+	__atomic_store_n(&model->head, index + 1, __ATOMIC_RELAXED);
+	complete(model, rings, index, get_le64(desc + COPY_DESC_COOKIE), outcome);
 }
 
 static void halt(struct copy_model *model, uint32_t error, uint64_t addr)
@@ -100,14 +106,20 @@ static void power_on(struct copy_model *model)
 	model->state = COPY_STATE_DISABLED;
 	model->error = COPY_ERR_NONE;
 	model->error_addr = 0;
-	model->head = model->tail = 0;
+	model->tail = 0;
+	__atomic_store_n(&model->head, 0, __ATOMIC_RELAXED);
 	model->rings = (struct rings){ 0 };
 	__atomic_store_n(&model->mover.stop, 0, __ATOMIC_RELAXED);
 }
 
+static uint32_t head_of(const struct copy_model *model)
+{
+	return __atomic_load_n(&model->head, __ATOMIC_RELAXED);
+}
+
 static bool runnable(const struct copy_model *model)
 {
-	return !model->closing && model->state == COPY_STATE_READY && model->head != model->tail;
+	return !model->closing && model->state == COPY_STATE_READY && head_of(model) != model->tail;
 }
 
 /*
@@ -122,7 +134,7 @@ static uint32_t run_pending(struct copy_model *model)
 	model->busy = true;
 	while (runnable(model) && done < most) {
 		struct rings rings = model->rings;
-		uint32_t index = model->head;
+		uint32_t index = head_of(model);
 		struct copy_outcome outcome;
 
 		pthread_mutex_unlock(&model->lock);
@@ -136,7 +148,6 @@ static uint32_t run_pending(struct copy_model *model)
 			     outcome.addr);
 			break;
 		}
-		model->head = index + 1;
 		done++;
 	}
 	model->busy = false;
@@ -213,7 +224,7 @@ static int copy_reg_read(void *arg, unsigned int bar, uint64_t offset, uint64_t 
 		got = model->tail;
 		break;
 	case COPY_REG_HEAD:
-		got = model->head;
+		got = head_of(model);
 		break;
 	case COPY_REG_ERROR_ADDR:
 		has = 8;
@@ -265,7 +276,7 @@ static void write_tail(struct copy_model *model, uint32_t tail)
 
 	if (model->state != COPY_STATE_READY)
 		return;
-	room = (1u << model->rings.order) - (model->tail - model->head);
+	room = (1u << model->rings.order) - (model->tail - head_of(model));
 	if (tail - model->tail > room) {
 		halt(model, COPY_ERR_DOORBELL, tail);
 		return;

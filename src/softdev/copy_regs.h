@@ -12,8 +12,8 @@
  * reach its rings is HALTED, with a reason and an address, until it is reset.
  *
  * Rings. Both have 2^RING_ORDER entries. TAIL counts the descriptors that the driver
- * has written, HEAD those that the engine has done, both modulo 2^32; entry n of
- * a ring is at n modulo its size. The completion of descriptor n is entry n of
+ * has written, HEAD those that the engine has done, of which the last one's completion
+ * may still be on its way, both modulo 2^32; entry n of a ring is at n modulo its size. The completion of descriptor n is entry n of
  * the completion ring. A descriptor and its scatter lists belong to the engine from
  * the doorbell until its completion is valid. The driver must not ring for descriptor
  * n before it has read the completion of n - 2^RING_ORDER; the engine checks what it

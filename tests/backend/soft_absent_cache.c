@@ -6,7 +6,7 @@
 
 static void open_with(struct fixture *fx, bool absent_cache)
 {
-	fixture_open_as(fx, (struct soft_options){ .absent_cache = absent_cache }, 64, 4, 2 * MIB);
+	fixture_open_as(fx, (struct soft_options){.absent_cache = absent_cache}, 64, 4, 2 * MIB);
 }
 
 static void missing_sync_is_seen(void **state)
@@ -15,13 +15,15 @@ static void missing_sync_is_seen(void **state)
 
 	(void)state;
 	open_with(&fx, true);
+	assert_true(fx.be->needs_sync);
 	fx.memory[PAGE] = 4;
 	assert_refused(fx.port, IOVA + PAGE);
-	assert_int_equal(try_link_phys(fx.be, IOVA, phys_of(fx.memory), 4 * PAGE, DMA_TO_DEVICE), 0);
+	assert_int_equal(try_link_phys(fx.be, IOVA, phys_of(fx.memory), 4 * PAGE, DMA_TO_DEVICE),
+			 0);
 	assert_refused(fx.port, IOVA + PAGE);
 	/* What the device never asked for before is not cached as absent. */
 	assert_reads(fx.port, IOVA + 2 * PAGE, 0);
-	assert_int_equal(fx.be->ops->sync(fx.be, IOVA, 4 * PAGE, false), 0);
+	assert_int_equal(fx.be->ops->sync(fx.be, IOVA, 4 * PAGE, false), 1);
 	assert_reads(fx.port, IOVA + PAGE, 4);
 	fixture_close(&fx);
 }
@@ -33,8 +35,9 @@ static void sync_of_another_range_does_not_help(void **state)
 	(void)state;
 	open_with(&fx, true);
 	assert_refused(fx.port, IOVA + PAGE);
-	assert_int_equal(try_link_phys(fx.be, IOVA, phys_of(fx.memory), 4 * PAGE, DMA_TO_DEVICE), 0);
-	assert_int_equal(fx.be->ops->sync(fx.be, IOVA, PAGE, false), 0);
+	assert_int_equal(try_link_phys(fx.be, IOVA, phys_of(fx.memory), 4 * PAGE, DMA_TO_DEVICE),
+			 0);
+	assert_int_equal(fx.be->ops->sync(fx.be, IOVA, PAGE, false), 1);
 	assert_refused(fx.port, IOVA + PAGE);
 	fixture_close(&fx);
 }
@@ -48,7 +51,7 @@ static void large_link_is_seen_after_the_sync(void **state)
 	assert_refused(fx.port, IOVA + 77 * PAGE);
 	assert_int_equal(try_link_phys(fx.be, IOVA, phys_of(fx.memory), 2 * MIB, DMA_TO_DEVICE), 0);
 	assert_refused(fx.port, IOVA + 77 * PAGE);
-	assert_int_equal(fx.be->ops->sync(fx.be, IOVA, 2 * MIB, false), 0);
+	assert_int_equal(fx.be->ops->sync(fx.be, IOVA, 2 * MIB, false), 1);
 	assert_reads(fx.port, IOVA + 77 * PAGE, 0);
 	fixture_close(&fx);
 }
@@ -59,6 +62,7 @@ static void without_the_option_sync_does_nothing(void **state)
 
 	(void)state;
 	open_with(&fx, false);
+	assert_false(fx.be->needs_sync);
 	assert_refused(fx.port, IOVA);
 	assert_int_equal(try_link_phys(fx.be, IOVA, phys_of(fx.memory), PAGE, DMA_TO_DEVICE), 0);
 	assert_reads(fx.port, IOVA, 0);

@@ -110,7 +110,7 @@ static void *add(void *arg)
 
 static void sums_come_out_right(void **state)
 {
-	struct adder adders[3] = { 0 };
+	struct adder adders[3] = {0};
 	uint64_t *word;
 	struct fixture fx;
 

@@ -35,7 +35,8 @@ static void wild_table_address_is_a_fault(void **state)
 		const struct pgt_memory *memory;
 		struct fixture fx;
 
-		fixture_open_as(&fx, (struct soft_options){ .format = pgt_formats[f] }, 16, 4, 2 * MIB);
+		fixture_open_as(&fx, (struct soft_options){.format = pgt_formats[f]}, 16, 4,
+				2 * MIB);
 		memory = &soft_space_of(fx.be)->tables.memory;
 		fx.memory[0] = 6;
 		link_memory(fx.be, IOVA, fx.memory, PAGE, DMA_TO_DEVICE);

@@ -18,6 +18,7 @@ struct device {
 	pthread_t thread;
 	bool *stop;
 	bool write;
+	size_t offset, len; /* of the page; writers do not share bytes */
 	uint64_t done;
 	uint64_t poisoned;
 };
@@ -30,12 +31,12 @@ static void *transfer_without_pause(void *arg)
 	memset(buf, 0x77, sizeof(buf));
 	while (!__atomic_load_n(device->stop, __ATOMIC_RELAXED)) {
 		if (device->write) {
-			if (dma_bus_write(device->port, IOVA, buf, sizeof(buf)))
+			if (dma_bus_write(device->port, IOVA + device->offset, buf, device->len))
 				continue;
 		} else {
-			if (dma_bus_read(device->port, IOVA, buf, sizeof(buf)))
+			if (dma_bus_read(device->port, IOVA + device->offset, buf, device->len))
 				continue;
-			device->poisoned += memchr(buf, POISON, sizeof(buf)) != NULL;
+			device->poisoned += memchr(buf, POISON, device->len) != NULL;
 		}
 		__atomic_fetch_add(&device->done, 1, __ATOMIC_RELAXED);
 	}
@@ -53,7 +54,7 @@ static uint64_t done(struct device *devices, unsigned int nr)
 
 static void run(bool write, unsigned int nr, bool one_port)
 {
-	struct device devices[DEVICES] = { 0 };
+	struct device devices[DEVICES] = {0};
 	uint64_t overwritten = 0, poisoned = 0;
 	bool stop = false;
 	struct fixture fx;
@@ -63,8 +64,11 @@ static void run(bool write, unsigned int nr, bool one_port)
 		devices[i].port = i && !one_port ? open_port(fx.be, 16, 4, i) : fx.port;
 		devices[i].stop = &stop;
 		devices[i].write = write;
+		devices[i].len = write ? PAGE / nr : PAGE;
+		devices[i].offset = write ? i * devices[i].len : 0;
 		assert_int_equal(pthread_create(&devices[i].thread, NULL, transfer_without_pause,
-						&devices[i]), 0);
+						&devices[i]),
+				 0);
 	}
 	for (unsigned int round = 0; round < 4000 / SLOW; round++) {
 		uint64_t before = done(devices, nr);
@@ -114,7 +118,10 @@ static void several_threads_of_one_port_are_all_waited_for(void **state)
 	run(true, DEVICES, true);
 }
 
-/* Memory behind calls: the call tells the test that a section is open, and holds it. */
+/*
+ * Memory behind calls: the call tells the test that a section is open, and holds it,
+ * which no real provider may do.
+ */
 struct gate {
 	bool entered;
 	bool open;
@@ -161,11 +168,11 @@ static void *close_or_drain(void *arg)
 
 static void wait_behind_a_gate(bool close)
 {
-	struct gate gate = { 0 };
-	struct dma_memory_ops ops = { .read = held_read };
-	struct dma_memory_desc desc = { .type = DMA_MEMORY_MMIO, .size = PAGE, .fd = -1, .ops = &ops,
-					.ops_arg = &gate };
-	struct closing closing = { 0 };
+	struct gate gate = {0};
+	struct dma_memory_ops ops = {.read = held_read};
+	struct dma_memory_desc desc = {
+		.type = DMA_MEMORY_MMIO, .size = PAGE, .fd = -1, .ops = &ops, .ops_arg = &gate};
+	struct closing closing = {0};
 	pthread_t device, driver;
 	phys_addr_t phys;
 	struct fixture fx;

@@ -66,7 +66,7 @@ static void unlink_the_rest(const struct dma_fault *fault, void *arg)
 
 static void handler_may_unlink(void **state)
 {
-	struct watcher watcher = { 0 };
+	struct watcher watcher = {0};
 	static uint8_t buf[2 * PAGE];
 	struct fixture fx;
 

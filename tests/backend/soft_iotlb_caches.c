@@ -66,22 +66,21 @@ static void every_geometry_holds_what_it_should(void **state)
 {
 	static const struct {
 		unsigned int entries, ways;
-	} geometries[] = { { 1, 1 }, { 2, 2 }, { 8, 1 }, { 8, 8 }, { 16, 16 }, { 64, 4 },
-			   { 256, 2 }, { 512, 16 } };
+	} geometries[] = {{1, 1}, {2, 2}, {8, 1}, {8, 8}, {16, 16}, {64, 4}, {256, 2}, {512, 16}};
 
 	(void)state;
 	for (size_t g = 0; g < ARRAY_SIZE(geometries); g++) {
 		uint64_t entries = geometries[g].entries;
 		struct fixture fx;
 
-		fixture_open_as(&fx, (struct soft_options){ 0 }, geometries[g].entries,
+		fixture_open_as(&fx, (struct soft_options){0}, geometries[g].entries,
 				geometries[g].ways, 4 * MIB);
 		/* The first page of the IOVA has an odd index: page sets are not all aligned. */
 		link_memory(fx.be, IOVA + PAGE, fx.memory, (entries + 1) * PAGE, DMA_TO_DEVICE);
 		unlink_strict(fx.be, IOVA + PAGE, (entries + 1) * PAGE);
 		for (uint64_t i = 0; i <= entries; i++)
-			link_memory(fx.be, IOVA + (i + 1) * PAGE, fx.memory + ((i * 7) % 600) * PAGE,
-				    PAGE, DMA_TO_DEVICE);
+			link_memory(fx.be, IOVA + (i + 1) * PAGE,
+				    fx.memory + ((i * 7) % 600) * PAGE, PAGE, DMA_TO_DEVICE);
 		for (unsigned int round = 0; round < 3; round++)
 			for (uint64_t i = 0; i < entries; i++)
 				assert_reads(fx.port, IOVA + (i + 1) * PAGE, 0);
@@ -104,7 +103,8 @@ static void large_leaf_takes_one_entry(void **state)
 
 	(void)state;
 	for (size_t f = 0; f < pgt_nr_formats; f++) {
-		fixture_open_as(&fx, (struct soft_options){ .format = pgt_formats[f] }, 4, 1, 2 * MIB);
+		fixture_open_as(&fx, (struct soft_options){.format = pgt_formats[f]}, 4, 1,
+				2 * MIB);
 		link_memory(fx.be, IOVA, fx.memory, 2 * MIB, DMA_BIDIRECTIONAL);
 		for (uint64_t i = 0; i < 512; i++) {
 			fx.memory[i * PAGE + i] = (uint8_t)i;
@@ -134,7 +134,7 @@ static void range_too_large_to_name_drops_everything(void **state)
 		assert_reads(fx.port, IOVA + i * PAGE, 0);
 	unlink_untold(fx.be, IOVA, 4 * PAGE, &removed);
 	/* 2^52 pages: all there is. */
-	fx.be->ops->invalidate(fx.be, &(struct backend_range){ 0, UINT64_MAX }, 1);
+	fx.be->ops->invalidate(fx.be, &(struct backend_range){0, UINT64_MAX}, 1);
 	for (uint64_t i = 0; i < 4; i++)
 		assert_refused(fx.port, IOVA + i * PAGE);
 	assert_int_equal(stats_of(fx.port).iotlb_invalidated, 4);

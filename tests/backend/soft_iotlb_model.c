@@ -52,8 +52,8 @@ static void run(uint64_t *random, unsigned int entries, unsigned int ways)
 	for (unsigned int step = 0; step < 20000 / SLOW; step++) {
 		uint64_t page = next_random(random) % MODEL_PAGES;
 		unsigned int size = next_random(random) % 8 ? 1 : 2;
-		uint64_t pages = next_random(random) % 4 ? 1 + next_random(random) % 8 :
-							   1 + next_random(random) % 2000;
+		uint64_t pages = next_random(random) % 4 ? 1 + next_random(random) % 8
+							 : 1 + next_random(random) % 2000;
 
 		if (next_random(random) % 4) {
 			uint64_t data = (next_random(random) << PGT_PAGE_SHIFT) | PGT_READ;

@@ -37,7 +37,7 @@ static void *work(void *arg)
 
 static uint64_t run(struct dma_port *port, unsigned int threads)
 {
-	struct worker workers[THREADS] = { 0 };
+	struct worker workers[THREADS] = {0};
 	uint64_t bytes = 0;
 
 	for (unsigned int t = 0; t < threads; t++) {
@@ -110,10 +110,10 @@ static void crowd_of(struct fixture *fx, struct crowd *crowd, unsigned int threa
 
 static void every_lane_can_be_in_use_at_once(void **state)
 {
-	struct crowd crowd = { 0 };
-	struct dma_memory_ops ops = { .read = meet };
-	struct dma_memory_desc desc = { .type = DMA_MEMORY_MMIO, .size = PAGE, .fd = -1, .ops = &ops,
-					.ops_arg = &crowd };
+	struct crowd crowd = {0};
+	struct dma_memory_ops ops = {.read = meet};
+	struct dma_memory_desc desc = {
+		.type = DMA_MEMORY_MMIO, .size = PAGE, .fd = -1, .ops = &ops, .ops_arg = &crowd};
 	struct soft_port *port;
 	phys_addr_t phys;
 	struct fixture fx;

@@ -9,7 +9,7 @@
 
 static void creation_fails_whole(void **state)
 {
-	struct soft_options options = { .format = pgt_formats[0] };
+	struct soft_options options = {.format = pgt_formats[0]};
 	struct backend *none = (struct backend *)&options;
 	unsigned int failed = 0;
 
@@ -36,7 +36,7 @@ static void creation_fails_whole(void **state)
 
 static void port_fails_whole_and_opens_later(void **state)
 {
-	struct port_options options = { .iotlb_entries = 16, .iotlb_ways = 4 };
+	struct port_options options = {.iotlb_entries = 16, .iotlb_ways = 4};
 	unsigned int failed = 0;
 	struct dma_port *port;
 	struct fixture fx;
@@ -76,7 +76,7 @@ static void port_fails_whole_and_opens_later(void **state)
 /* Four tables: a root and one path. What needs a fifth is refused, and nothing is linked. */
 static void tables_run_out(void **state)
 {
-	struct soft_options options = { .max_tables = 4 };
+	struct soft_options options = {.max_tables = 4};
 	unsigned int linked = 0;
 	uint64_t bytes;
 	struct fixture fx;
@@ -91,7 +91,8 @@ static void tables_run_out(void **state)
 	bytes = fx.be->ops->metadata_bytes(fx.be);
 	assert_int_equal(bytes, 4 * PAGE);
 	assert_int_equal(try_link_phys(fx.be, IOVA + 2 * MIB - PAGE, phys_of(fx.memory), 2 * PAGE,
-				       DMA_TO_DEVICE), -ENOMEM);
+				       DMA_TO_DEVICE),
+			 -ENOMEM);
 	assert_false(fx.be->ops->lookup(fx.be, IOVA + 2 * MIB - PAGE, &phys));
 	assert_refused(fx.port, IOVA + 2 * MIB - PAGE);
 	assert_reads(fx.port, IOVA, 0);
@@ -112,7 +113,8 @@ static void denied_table_links_nothing(void **state)
 	for (uint64_t nth = 1; nth <= 3; nth++) {
 		base_alloc_fail(nth);
 		assert_int_equal(try_link_phys(fx.be, IOVA + nth * (1ULL << 40), phys_of(fx.memory),
-					       PAGE, DMA_TO_DEVICE), -ENOMEM);
+					       PAGE, DMA_TO_DEVICE),
+				 -ENOMEM);
 		base_alloc_fail(0);
 		assert_false(fx.be->ops->lookup(fx.be, IOVA + nth * (1ULL << 40), &phys));
 		assert_refused(fx.port, IOVA + nth * (1ULL << 40));

@@ -52,7 +52,7 @@ static void direction_decides(void **state)
 			uint64_t faults = 0;
 			struct fixture fx;
 
-			fixture_open_as(&fx, (struct soft_options){ .format = pgt_formats[f] }, 16, 4,
+			fixture_open_as(&fx, (struct soft_options){.format = pgt_formats[f]}, 16, 4,
 					2 * MIB);
 			link_memory(fx.be, IOVA, fx.memory, PAGE, direction);
 			/* The first round walks, the second finds the entry cached. */
@@ -74,7 +74,7 @@ static void atomics_need_both_rights(void **state)
 			struct fixture fx;
 			uint64_t old = 3;
 
-			fixture_open_as(&fx, (struct soft_options){ .format = pgt_formats[f] }, 16, 4,
+			fixture_open_as(&fx, (struct soft_options){.format = pgt_formats[f]}, 16, 4,
 					2 * MIB);
 			link_memory(fx.be, IOVA, fx.memory, PAGE, direction);
 			assert_int_equal(dma_bus_fetch_add(fx.port, IOVA, 8, 1, &old),
@@ -100,7 +100,8 @@ static void address_beyond_the_format(void **state)
 		struct fixture fx;
 		dma_addr_t addr = pgt_format_last(pgt_formats[f]) + 1;
 
-		fixture_open_as(&fx, (struct soft_options){ .format = pgt_formats[f] }, 16, 4, 2 * MIB);
+		fixture_open_as(&fx, (struct soft_options){.format = pgt_formats[f]}, 16, 4,
+				2 * MIB);
 		if (addr) {
 			assert_refused(fx.port, addr);
 			assert_int_equal(only_fault(fx.be).reason, DMA_FAULT_ADDRESS);

@@ -56,7 +56,7 @@ struct churn {
 static void *open_use_close(void *arg)
 {
 	struct churn *churn = arg;
-	struct port_options options = { .iotlb_entries = 16, .iotlb_ways = 4 };
+	struct port_options options = {.iotlb_entries = 16, .iotlb_ways = 4};
 
 	while (!__atomic_load_n(&churn->stop, __ATOMIC_RELAXED)) {
 		struct dma_port *port;
@@ -75,7 +75,7 @@ static void *open_use_close(void *arg)
 
 static void invalidations_run_while_ports_come_and_go(void **state)
 {
-	struct churn churns[2] = { 0 };
+	struct churn churns[2] = {0};
 	pthread_t threads[2];
 	struct fixture fx;
 

@@ -31,13 +31,16 @@ static int registers_write(void *arg, uint64_t offset, const void *buf, size_t l
 	return 0;
 }
 
-static const struct dma_memory_ops registers_ops = { registers_read, registers_write };
+static const struct dma_memory_ops registers_ops = {registers_read, registers_write};
 
 static void memory_behind_calls(void **state)
 {
 	static struct registers registers;
-	struct dma_memory_desc desc = { .type = DMA_MEMORY_MMIO, .size = 2 * PAGE, .fd = -1,
-					.ops = &registers_ops, .ops_arg = &registers };
+	struct dma_memory_desc desc = {.type = DMA_MEMORY_MMIO,
+				       .size = 2 * PAGE,
+				       .fd = -1,
+				       .ops = &registers_ops,
+				       .ops_arg = &registers};
 	uint64_t old = 5, expected = 0, desired = 1;
 	phys_addr_t phys, found;
 	uint8_t buf[64];
@@ -83,7 +86,7 @@ static void memory_behind_calls(void **state)
 
 static void memory_with_a_mapping(void **state)
 {
-	struct dma_memory_desc desc = { .type = DMA_MEMORY_P2P, .size = 2 * PAGE, .fd = -1 };
+	struct dma_memory_desc desc = {.type = DMA_MEMORY_P2P, .size = 2 * PAGE, .fd = -1};
 	uint64_t old = 0;
 	phys_addr_t phys;
 	struct fixture fx;

@@ -34,8 +34,13 @@ static void run(uint64_t others, bool first)
 
 static void idle_device_misses_nothing(void **state)
 {
-	static const uint64_t others[] = { 0, 1, INVAL_RING - 2, INVAL_RING - 1, INVAL_RING,
-					   INVAL_RING + 1, 5 * INVAL_RING + 7 };
+	static const uint64_t others[] = {0,
+					  1,
+					  INVAL_RING - 2,
+					  INVAL_RING - 1,
+					  INVAL_RING,
+					  INVAL_RING + 1,
+					  5 * INVAL_RING + 7};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
@@ -87,9 +92,9 @@ static void *map_and_unmap(void *arg)
 	struct backend_range ranges[40];
 
 	for (uint64_t i = 0; i < driver->rounds; i++) {
-		struct phys_vec vec = { phys_of(driver->memory), PAGE };
-		struct pgt_linked linked = { 0 };
-		struct pgt_removed removed = { .first = 1 };
+		struct phys_vec vec = {phys_of(driver->memory), PAGE};
+		struct pgt_linked linked = {0};
+		struct pgt_removed removed = {.first = 1};
 		uint8_t byte;
 
 		if (driver->be->ops->link(driver->be, NULL, driver->iova, &vec, 1, DMA_TO_DEVICE, 0,
@@ -98,8 +103,8 @@ static void *map_and_unmap(void *arg)
 			driver->stale++;
 		driver->be->ops->unlink(driver->be, NULL, driver->iova, PAGE, false, &removed);
 		for (unsigned int j = 0; j < ARRAY_SIZE(ranges); j++)
-			ranges[j] = (struct backend_range){ driver->iova + j * PAGE,
-							    driver->iova + (j + 1) * PAGE - 1 };
+			ranges[j] = (struct backend_range){driver->iova + j * PAGE,
+							   driver->iova + (j + 1) * PAGE - 1};
 		driver->be->ops->invalidate(driver->be, ranges, 1 + i % ARRAY_SIZE(ranges));
 		if (!dma_bus_read(driver->port, driver->iova, &byte, 1))
 			driver->stale++;
@@ -109,7 +114,7 @@ static void *map_and_unmap(void *arg)
 
 static void drivers_that_lap_the_ring_leave_nothing_behind(void **state)
 {
-	struct driver drivers[4] = { 0 };
+	struct driver drivers[4] = {0};
 	struct fixture fx;
 
 	(void)state;
@@ -122,8 +127,8 @@ static void drivers_that_lap_the_ring_leave_nothing_behind(void **state)
 			.iova = IOVA + i * 2 * MIB,
 			.port = fx.port,
 		};
-		assert_int_equal(pthread_create(&drivers[i].thread, NULL, map_and_unmap,
-						&drivers[i]), 0);
+		assert_int_equal(
+			pthread_create(&drivers[i].thread, NULL, map_and_unmap, &drivers[i]), 0);
 	}
 	for (unsigned int i = 0; i < ARRAY_SIZE(drivers); i++) {
 		pthread_join(drivers[i].thread, NULL);

@@ -15,7 +15,7 @@ static void crossing_transfers_are_byte_exact(void **state)
 	struct fixture fx;
 
 	(void)state;
-	fixture_open_as(&fx, (struct soft_options){ 0 }, 16, 2, 2 * MIB);
+	fixture_open_as(&fx, (struct soft_options){0}, 16, 2, 2 * MIB);
 	for (unsigned int i = 0; i < PAGES; i++)
 		order[i] = i;
 	for (unsigned int i = PAGES - 1; i; i--) {

@@ -37,7 +37,7 @@ static void what_is_got_is_usable(void **state)
 /* One of each kind; returns a bit for each that failed. */
 static unsigned int ask_for_all(void)
 {
-	void *got[] = { base_alloc(8), base_zalloc(8), base_zalloc_aligned(8, 64) };
+	void *got[] = {base_alloc(8), base_zalloc(8), base_zalloc_aligned(8, 64)};
 	void *pages = base_map(4096);
 	unsigned int failed = base_alloc_denied() ? 1U << 4 : 0;
 
@@ -104,10 +104,8 @@ static void more_than_there_is(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(what_is_got_is_usable),
-		cmocka_unit_test(the_nth_fails_alone),
-		cmocka_unit_test(each_kind_can_fail),
-		cmocka_unit_test(they_are_counted),
+		cmocka_unit_test(what_is_got_is_usable), cmocka_unit_test(the_nth_fails_alone),
+		cmocka_unit_test(each_kind_can_fail),	 cmocka_unit_test(they_are_counted),
 		cmocka_unit_test(more_than_there_is),
 	};
 

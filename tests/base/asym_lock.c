@@ -99,7 +99,7 @@ static void with_fences(void **state)
 
 static void revoked_means_out(void **state)
 {
-	struct base_asym own_lock = { 0 };
+	struct base_asym own_lock = {0};
 
 	(void)state;
 	assert_true(base_asym_enter(&own_lock));

@@ -82,10 +82,8 @@ static void no_memory_is_needed(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(none_at_first),
-		cmocka_unit_test(the_last_one_stays),
-		cmocka_unit_test(a_long_text_is_cut),
-		cmocka_unit_test(threads_have_their_own),
+		cmocka_unit_test(none_at_first),       cmocka_unit_test(the_last_one_stays),
+		cmocka_unit_test(a_long_text_is_cut),  cmocka_unit_test(threads_have_their_own),
 		cmocka_unit_test(no_memory_is_needed),
 	};
 

@@ -140,8 +140,10 @@ static void exact_ranges(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(all_of_it_again_and_again), cmocka_unit_test(caches_called_back),
-		cmocka_unit_test(without_a_cache),	     cmocka_unit_test(nonsense_costs_nothing),
+		cmocka_unit_test(all_of_it_again_and_again),
+		cmocka_unit_test(caches_called_back),
+		cmocka_unit_test(without_a_cache),
+		cmocka_unit_test(nonsense_costs_nothing),
 		cmocka_unit_test(exact_ranges),
 	};
 

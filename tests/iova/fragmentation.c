@@ -80,8 +80,7 @@ static void failing_32_bit_requests_are_bounded(void **state)
 
 	(void)state;
 	for (i = 0; i < last_32; i++)
-		assert_int_not_equal(
-			iova_alloc(space, NULL, 1, 0, last_32, IOVA_TWO_STEP), 0);
+		assert_int_not_equal(iova_alloc(space, NULL, 1, 0, last_32, IOVA_TWO_STEP), 0);
 	for (i = 1; i < last_32; i += 128)
 		give(space, NULL, i, 1);
 	for (i = 0; i < 60; i++) {

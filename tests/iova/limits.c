@@ -31,7 +31,7 @@ static void never_granule_zero(void **state)
 {
 	struct iova_space *space = space_open(1, 130);
 	struct iova_space untouched;
-	bool seen[131] = { false };
+	bool seen[131] = {false};
 	uint64_t i, pfn;
 
 	(void)state;
@@ -68,7 +68,7 @@ static void windowed_space(void **state)
 /* Freed high ranges in the cache are no answer to a 32-bit request, nor a hindrance. */
 static void masks_mixed_in_one_cache(void **state)
 {
-	static const uint64_t limits[] = { NO_LIMIT, LAST_32, (1 << 18) - 1, (1ULL << 27) - 1 };
+	static const uint64_t limits[] = {NO_LIMIT, LAST_32, (1 << 18) - 1, (1ULL << 27) - 1};
 	struct iova_space *space = space_open(1, LAST_48);
 	struct iova_cache *cache = cache_open(space);
 	uint64_t pfn[400];
@@ -141,6 +141,25 @@ static void low_ranges_serve_all(void **state)
 	space_close(space);
 }
 
+/* Low ranges at hand are used before everybody's caches are emptied for one more. */
+static void low_ranges_taken_from_the_cache(void **state)
+{
+	struct iova_space *space = space_open(LAST_32 - 99, LAST_32 + 10);
+	struct iova_cache *cache = cache_open(space);
+	uint64_t pfn[110];
+	unsigned int i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_SIZE(pfn); i++)
+		pfn[i] = take(space, cache, 1);
+	for (i = 50; i < 70; i++)
+		give(space, cache, pfn[i], 1);
+	assert_int_equal(take(space, cache, 1), pfn[69]);
+	assert_int_equal(cache->count[IOVA_LOW][0], 19);
+	cache_close(space, cache);
+	space_close(space);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -150,6 +169,7 @@ int main(void)
 		cmocka_unit_test(masks_mixed_in_one_cache),
 		cmocka_unit_test(low_ranges_come_back),
 		cmocka_unit_test(low_ranges_serve_all),
+		cmocka_unit_test(low_ranges_taken_from_the_cache),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

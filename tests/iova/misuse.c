@@ -26,8 +26,8 @@ static void note(void *arg, uint64_t pfn, uint64_t pages, enum iova_kind kind)
 static void refuse(struct iova_space *space, struct iova_cache *cache, uint64_t pfn, uint64_t pages,
 		   enum iova_kind kind)
 {
-	struct seen before = { .count = 0 };
-	struct seen after = { .count = 0 };
+	struct seen before = {.count = 0};
+	struct seen after = {.count = 0};
 
 	iova_for_each_live(space, note, &before);
 	dma_clear_error();
@@ -110,7 +110,7 @@ static void refused_range_comes_back_once(void **state)
 static void live_ranges_in_order(void **state)
 {
 	struct iova_space *space = space_open(1, LAST_48);
-	struct seen seen = { .count = 0 };
+	struct seen seen = {.count = 0};
 	uint64_t low = iova_alloc(space, NULL, 3, 0, 1000, IOVA_STREAMING);
 	uint64_t top = take(space, NULL, 9);
 	uint64_t huge = take(space, NULL, (1ULL << 33) + 1);

@@ -31,7 +31,7 @@ struct range {
 struct model {
 	struct iova_space *space;
 	struct iova_cache *cache[CACHES + 1]; /* the last is NULL */
-	uint32_t owner[LAST + 1];             /* 1 + index of the range */
+	uint32_t owner[LAST + 1]; /* 1 + index of the range */
 	struct range range[RANGES];
 	uint64_t random;
 	unsigned int windows;
@@ -117,7 +117,7 @@ static void try_alloc(struct model *model, uint32_t index)
 	assert_true(pfn + pages - 1 <= limit);
 	assert_true(all_free(model, pfn, occupies(pages)));
 	own(model, pfn, occupies(pages), index + 1);
-	*range = (struct range){ .pfn = pfn, .pages = pages, .kind = kind };
+	*range = (struct range){.pfn = pfn, .pages = pages, .kind = kind};
 }
 
 static void try_exact(struct model *model, uint32_t index)
@@ -130,7 +130,7 @@ static void try_exact(struct model *model, uint32_t index)
 	if (!expected)
 		return;
 	own(model, pfn, pages, index + 1);
-	model->range[index] = (struct range){ .pfn = pfn, .pages = pages, .exact = true };
+	model->range[index] = (struct range){.pfn = pfn, .pages = pages, .exact = true};
 }
 
 static void refused(struct model *model, const struct range *range)
@@ -138,11 +138,14 @@ static void refused(struct model *model, const struct range *range)
 	struct iova_cache *cache = any_cache(model);
 	enum iova_kind other = range->kind == IOVA_STREAMING ? IOVA_TWO_STEP : IOVA_STREAMING;
 
-	assert_int_equal(iova_retire(model->space, cache, range->pfn, range->pages, other), -EINVAL);
-	assert_int_equal(iova_retire(model->space, cache, range->pfn, range->pages + 1, range->kind),
+	assert_int_equal(iova_retire(model->space, cache, range->pfn, range->pages, other),
 			 -EINVAL);
-	assert_int_equal(iova_retire(model->space, cache, range->pfn, range->pages - 1, range->kind),
-			 -EINVAL);
+	assert_int_equal(
+		iova_retire(model->space, cache, range->pfn, range->pages + 1, range->kind),
+		-EINVAL);
+	assert_int_equal(
+		iova_retire(model->space, cache, range->pfn, range->pages - 1, range->kind),
+		-EINVAL);
 	if (range->retired)
 		assert_int_equal(
 			iova_retire(model->space, cache, range->pfn, range->pages, range->kind),

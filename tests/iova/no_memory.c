@@ -38,7 +38,7 @@ static void add(void *arg, uint64_t pfn, uint64_t pages, enum iova_kind kind)
 
 static struct count live_count(struct iova_space *space)
 {
-	struct count count = { 0, 0 };
+	struct count count = {0, 0};
 
 	iova_for_each_live(space, add, &count);
 	return count;
@@ -147,7 +147,7 @@ static void exact_range_without_memory(void **state)
 /* Not one allocation from here to the last free range, in any order. */
 static void freeing_needs_no_memory(void **state)
 {
-	static const uint64_t sizes[] = { 1, 700, 3, 512, 4097, 64, 1 << 20, 33, 100000, 7 };
+	static const uint64_t sizes[] = {1, 700, 3, 512, 4097, 64, 1 << 20, 33, 100000, 7};
 	struct iova_space *space = space_open(1, LAST_48);
 	struct iova_cache *cache = cache_open(space);
 	uint64_t pfn[2000];
@@ -173,8 +173,10 @@ static void freeing_needs_no_memory(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(space_without_memory),	 cmocka_unit_test(range_without_memory),
-		cmocka_unit_test(window_without_memory), cmocka_unit_test(exact_range_without_memory),
+		cmocka_unit_test(space_without_memory),
+		cmocka_unit_test(range_without_memory),
+		cmocka_unit_test(window_without_memory),
+		cmocka_unit_test(exact_range_without_memory),
 		cmocka_unit_test(freeing_needs_no_memory),
 	};
 

@@ -65,8 +65,8 @@ static void *work(void *arg)
 {
 	struct worker *worker = arg;
 	struct iova_cache *cache = cache_open(worker->space);
-	uint64_t pfn[HELD] = { 0 };
-	uint64_t pages[HELD] = { 0 };
+	uint64_t pfn[HELD] = {0};
+	uint64_t pages[HELD] = {0};
 	uint64_t r, limit;
 	unsigned int i, n;
 
@@ -82,8 +82,8 @@ static void *work(void *arg)
 		} else {
 			pages[n] = r >> 40 & 7 ? 1 + (r >> 16 & 3) : 1 + (r >> 16) % 2000;
 			limit = r >> 50 & 3 ? NO_LIMIT : (1ULL << 20) - 1;
-			pfn[n] = iova_alloc(worker->space, r >> 60 ? cache : NULL, pages[n], 0, limit,
-					    IOVA_STREAMING);
+			pfn[n] = iova_alloc(worker->space, r >> 60 ? cache : NULL, pages[n], 0,
+					    limit, IOVA_STREAMING);
 			if (pfn[n]) {
 				set_owner(pfn[n], pages[n], 0, worker->number);
 				worker->allocated++;
@@ -144,8 +144,8 @@ static void tight_space(void **state)
 static void both_classes(void **state)
 {
 	struct iova_space *space = space_open((1ULL << 20) - 1024, LAST);
-	struct worker worker = { .space = space, .random = 1, .number = 1, .rounds = 60000 };
-	struct worker other = { .space = space, .random = 2, .number = 2, .rounds = 60000 };
+	struct worker worker = {.space = space, .random = 1, .number = 1, .rounds = 60000};
+	struct worker other = {.space = space, .random = 2, .number = 2, .rounds = 60000};
 	pthread_t thread;
 	unsigned int i;
 

@@ -31,7 +31,7 @@ static void windows_overlap_and_touch(void **state)
 {
 	const uint64_t last = 9000;
 	struct iova_space *space = space_open(1, last);
-	bool reserved[9001] = { false };
+	bool reserved[9001] = {false};
 	uint64_t with_windows;
 
 	(void)state;

@@ -17,7 +17,8 @@
 
 static phys_addr_t enter(uint64_t size)
 {
-	struct dma_memory_desc desc = { .type = DMA_MEMORY_MMIO, .size = size, .fd = -1, .bus_addr = 4096 };
+	struct dma_memory_desc desc = {
+		.type = DMA_MEMORY_MMIO, .size = size, .fd = -1, .bus_addr = 4096};
 	phys_addr_t base = 0;
 
 	assert_int_equal(dma_memory_register(&desc, &base), 0);
@@ -32,7 +33,7 @@ static void leave(phys_addr_t base)
 /* Runs first: nothing has been registered in this process. */
 static void before_the_first_nothing_is_inside(void **state)
 {
-	static const phys_addr_t some[] = { 0, 4096, 1ULL << 32, 1ULL << 47, 1ULL << 63, UINT64_MAX };
+	static const phys_addr_t some[] = {0, 4096, 1ULL << 32, 1ULL << 47, 1ULL << 63, UINT64_MAX};
 	const struct memory_record *record = (void *)1;
 
 	(void)state;
@@ -49,7 +50,7 @@ static void before_the_first_nothing_is_inside(void **state)
 /* The tables are got in three steps; whichever fails, nothing stays behind. */
 static void without_memory_there_is_no_arena(void **state)
 {
-	struct dma_memory_desc desc = { .size = 4096, .fd = -1, .bus_addr = 4096 };
+	struct dma_memory_desc desc = {.size = 4096, .fd = -1, .bus_addr = 4096};
 	phys_addr_t base = 77;
 	uint64_t nth;
 
@@ -88,7 +89,8 @@ static void no_mapping_can_be_placed_there(void **state)
 	void *map;
 
 	(void)state;
-	map = mmap((void *)base, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+	map = mmap((void *)base, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE,
+		   -1, 0);
 	assert_true(map == MAP_FAILED);
 	assert_int_equal(errno, EEXIST);
 	leave(base);
@@ -163,7 +165,7 @@ static void gigabytes_are_aligned_for_one_entry(void **state)
 
 static void a_full_arena_says_so(void **state)
 {
-	struct dma_memory_desc desc = { .size = 4096, .fd = -1, .bus_addr = 4096 };
+	struct dma_memory_desc desc = {.size = 4096, .fd = -1, .bus_addr = 4096};
 	phys_addr_t small = enter(4096);
 	uint64_t size = 1ULL << memory_arena.shift;
 	phys_addr_t rest;

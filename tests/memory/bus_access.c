@@ -56,7 +56,7 @@ static void ordinary_memory(void **state)
 static void memory_with_a_cpu_mapping(void **state)
 {
 	static char memory[4096];
-	struct dma_memory_desc desc = { .size = 4096, .fd = -1, .cpu = memory };
+	struct dma_memory_desc desc = {.size = 4096, .fd = -1, .cpu = memory};
 	phys_addr_t base = enter(&desc);
 	char buf[8];
 
@@ -76,7 +76,7 @@ static void memory_with_a_cpu_mapping(void **state)
 
 static void memory_with_a_descriptor_only(void **state)
 {
-	struct dma_memory_desc desc = { .size = 4096, .fd = memfd(), .fd_offset = 4096 };
+	struct dma_memory_desc desc = {.size = 4096, .fd = memfd(), .fd_offset = 4096};
 	phys_addr_t base = enter(&desc);
 	struct dma_memory_desc known;
 	char buf[8];
@@ -105,7 +105,7 @@ static void memory_with_a_descriptor_only(void **state)
 
 static void read_only(int fd)
 {
-	struct dma_memory_desc desc = { .size = 4096, .fd = fd };
+	struct dma_memory_desc desc = {.size = 4096, .fd = fd};
 	phys_addr_t base = enter(&desc);
 	char buf[8] = "";
 
@@ -165,10 +165,14 @@ static int ops_write(void *arg, uint64_t offset, const void *buf, size_t len)
 
 static void memory_behind_operations(void **state)
 {
-	static const struct dma_memory_ops ops = { ops_read, ops_write };
+	static const struct dma_memory_ops ops = {ops_read, ops_write};
 	static struct device_memory device;
 	struct dma_memory_desc desc = {
-		.type = DMA_MEMORY_MMIO, .size = 4096, .fd = -1, .ops = &ops, .ops_arg = &device,
+		.type = DMA_MEMORY_MMIO,
+		.size = 4096,
+		.fd = -1,
+		.ops = &ops,
+		.ops_arg = &device,
 	};
 	phys_addr_t base = enter(&desc);
 	char buf[8];
@@ -191,12 +195,16 @@ static void memory_behind_operations(void **state)
 /* Operations have the first say: what they do besides must happen. */
 static void operations_before_a_mapping(void **state)
 {
-	static const struct dma_memory_ops only_read = { .read = ops_read };
-	static const struct dma_memory_ops only_write = { .write = ops_write };
+	static const struct dma_memory_ops only_read = {.read = ops_read};
+	static const struct dma_memory_ops only_write = {.write = ops_write};
 	static struct device_memory device;
 	static char cpu[4096];
 	struct dma_memory_desc desc = {
-		.size = 4096, .fd = memfd(), .cpu = cpu, .ops = &only_read, .ops_arg = &device,
+		.size = 4096,
+		.fd = memfd(),
+		.cpu = cpu,
+		.ops = &only_read,
+		.ops_arg = &device,
 	};
 	phys_addr_t base = enter(&desc);
 	char buf[4] = "";
@@ -224,7 +232,10 @@ static void operations_before_a_mapping(void **state)
 static void memory_that_only_hardware_reaches(void **state)
 {
 	struct dma_memory_desc desc = {
-		.type = DMA_MEMORY_MMIO, .size = 4096, .fd = -1, .bus_addr = 0xf0000000,
+		.type = DMA_MEMORY_MMIO,
+		.size = 4096,
+		.fd = -1,
+		.bus_addr = 0xf0000000,
 	};
 	phys_addr_t base = enter(&desc);
 

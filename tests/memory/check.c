@@ -17,7 +17,11 @@ static int provider;
 static phys_addr_t enter(uint64_t size, void *cpu)
 {
 	struct dma_memory_desc desc = {
-		.type = DMA_MEMORY_P2P, .size = size, .fd = -1, .cpu = cpu, .bus_addr = 0x5000,
+		.type = DMA_MEMORY_P2P,
+		.size = size,
+		.fd = -1,
+		.cpu = cpu,
+		.bus_addr = 0x5000,
 		.provider = &provider,
 	};
 	phys_addr_t base;
@@ -178,12 +182,9 @@ static void what_is_known(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(ordinary_memory),
-		cmocka_unit_test(registered_memory),
-		cmocka_unit_test(empty_or_wrapping),
-		cmocka_unit_test(partly_registered),
-		cmocka_unit_test(not_registered),
-		cmocka_unit_test(where_the_cpu_may_go),
+		cmocka_unit_test(ordinary_memory),   cmocka_unit_test(registered_memory),
+		cmocka_unit_test(empty_or_wrapping), cmocka_unit_test(partly_registered),
+		cmocka_unit_test(not_registered),    cmocka_unit_test(where_the_cpu_may_go),
 		cmocka_unit_test(what_is_known),
 	};
 

@@ -30,7 +30,7 @@ static int tear_down(void **state)
 
 static phys_addr_t enter(void *cpu, uint64_t size)
 {
-	struct dma_memory_desc desc = { .size = size, .fd = -1, .cpu = cpu };
+	struct dma_memory_desc desc = {.size = size, .fd = -1, .cpu = cpu};
 	phys_addr_t base;
 
 	assert_int_equal(dma_memory_register(&desc, &base), 0);
@@ -86,7 +86,7 @@ static void the_bounds_are_exact(void **state)
 
 static void memory_without_a_mapping_adds_nothing(void **state)
 {
-	struct dma_memory_desc desc = { .size = 4096, .fd = -1, .bus_addr = 4096 };
+	struct dma_memory_desc desc = {.size = 4096, .fd = -1, .bus_addr = 4096};
 	phys_addr_t base;
 
 	(void)state;
@@ -99,7 +99,7 @@ static void memory_without_a_mapping_adds_nothing(void **state)
 static void random_ranges_follow_a_model(void **state)
 {
 	unsigned int seed = (unsigned int)time(NULL);
-	phys_addr_t model[PAGES] = { 0 };
+	phys_addr_t model[PAGES] = {0};
 	size_t first_of[PAGES];
 	size_t page, count, i;
 	phys_addr_t base;

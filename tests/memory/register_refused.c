@@ -57,7 +57,7 @@ static int memfd(size_t size)
 /* Where the next registration of a page would go. */
 static phys_addr_t next_place(void)
 {
-	struct dma_memory_desc desc = { .size = 4096, .fd = -1, .bus_addr = 4096 };
+	struct dma_memory_desc desc = {.size = 4096, .fd = -1, .bus_addr = 4096};
 	phys_addr_t base;
 
 	assert_int_equal(dma_memory_register(&desc, &base), 0);
@@ -84,7 +84,7 @@ static void refused(const struct dma_memory_desc *desc, int err)
 
 static void without_arguments(void **state)
 {
-	struct dma_memory_desc desc = { .size = 4096, .fd = -1, .cpu = ordinary };
+	struct dma_memory_desc desc = {.size = 4096, .fd = -1, .cpu = ordinary};
 	phys_addr_t base = UNTOUCHED;
 
 	(void)state;
@@ -97,7 +97,7 @@ static void without_arguments(void **state)
 static void descriptions_that_contradict_themselves(void **state)
 {
 	static const struct dma_memory_ops no_ops;
-	const struct dma_memory_desc good = { .size = 4096, .fd = -1, .cpu = ordinary };
+	const struct dma_memory_desc good = {.size = 4096, .fd = -1, .cpu = ordinary};
 	struct dma_memory_desc desc = good;
 	int fd = memfd(8192);
 
@@ -132,7 +132,7 @@ static void descriptions_that_contradict_themselves(void **state)
 
 static void a_file_that_is_too_short(void **state)
 {
-	struct dma_memory_desc desc = { .size = 8192, .fd = memfd(8192) };
+	struct dma_memory_desc desc = {.size = 8192, .fd = memfd(8192)};
 	int fd = desc.fd;
 	phys_addr_t base;
 
@@ -150,7 +150,7 @@ static void a_file_that_is_too_short(void **state)
 
 static void descriptors_that_cannot_be_used(void **state)
 {
-	struct dma_memory_desc desc = { .size = 4096 };
+	struct dma_memory_desc desc = {.size = 4096};
 	int fd = memfd(4096);
 	int pipes[2];
 
@@ -168,7 +168,7 @@ static void descriptors_that_cannot_be_used(void **state)
 
 static void too_many_descriptors(void **state)
 {
-	struct dma_memory_desc desc = { .size = 4096, .fd = memfd(4096) };
+	struct dma_memory_desc desc = {.size = 4096, .fd = memfd(4096)};
 	phys_addr_t base = UNTOUCHED;
 	struct rlimit limit;
 	struct rlimit none;
@@ -188,7 +188,7 @@ static void too_many_descriptors(void **state)
 
 static void cpu_mappings_that_overlap(void **state)
 {
-	struct dma_memory_desc desc = { .size = 4096, .fd = -1, .cpu = ordinary + 4096 };
+	struct dma_memory_desc desc = {.size = 4096, .fd = -1, .cpu = ordinary + 4096};
 	phys_addr_t first;
 	phys_addr_t second;
 	phys_addr_t place;
@@ -214,7 +214,7 @@ static void cpu_mappings_that_overlap(void **state)
 
 static void a_cpu_mapping_inside_the_arena(void **state)
 {
-	struct dma_memory_desc desc = { .size = 4096, .fd = -1, .bus_addr = 1 };
+	struct dma_memory_desc desc = {.size = 4096, .fd = -1, .bus_addr = 1};
 	phys_addr_t base;
 
 	(void)state;
@@ -260,7 +260,7 @@ static void without_memory(struct dma_memory_desc *desc)
 
 static void any_allocation_that_fails(void **state)
 {
-	struct dma_memory_desc desc = { .size = 4096, .fd = -1 };
+	struct dma_memory_desc desc = {.size = 4096, .fd = -1};
 	char *area = aligned_alloc(4096, 9 * 4096);
 	phys_addr_t bases[8];
 	int fd = memfd(4096);

@@ -34,7 +34,7 @@ static void *own(void *arg)
 
 	for (int round = 0; round < ROUNDS; round++) {
 		for (size_t i = 0; i < 3; i++) {
-			struct dma_memory_desc desc = { .size = 4096, .fd = -1, .cpu = pages[i] };
+			struct dma_memory_desc desc = {.size = 4096, .fd = -1, .cpu = pages[i]};
 
 			check(!dma_memory_register(&desc, &base[i]));
 			check(virt_to_phys(pages[i] + i) == base[i] + i);
@@ -68,7 +68,7 @@ static void *look(void *arg)
 
 static void neighbours_do_not_disturb(void **state)
 {
-	struct dma_memory_desc desc = { .size = 4096, .fd = -1, .cpu = always };
+	struct dma_memory_desc desc = {.size = 4096, .fd = -1, .cpu = always};
 	pthread_t owners[OWNERS];
 	pthread_t looker;
 
@@ -103,7 +103,7 @@ static void *look_early(void *arg)
 
 static void the_arena_appears_under_way(void **state)
 {
-	struct dma_memory_desc desc = { .size = 4096, .fd = -1, .bus_addr = 1 };
+	struct dma_memory_desc desc = {.size = 4096, .fd = -1, .bus_addr = 1};
 	pthread_t threads[2];
 	phys_addr_t base;
 

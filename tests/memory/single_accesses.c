@@ -115,7 +115,7 @@ static void compare_and_exchange(void **state)
 
 static void add(void **state)
 {
-	uint32_t words[2] = { UINT32_MAX, 7 };
+	uint32_t words[2] = {UINT32_MAX, 7};
 	uint64_t wide = UINT64_MAX;
 
 	(void)state;

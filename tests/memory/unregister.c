@@ -20,7 +20,7 @@ static phys_addr_t asked_base;
 static phys_addr_t asked_last;
 static unsigned int asked;
 static unsigned int busy_until; /* the question that is answered with "no" first */
-static bool found[8];           /* whether the record could be looked up at each question */
+static bool found[8]; /* whether the record could be looked up at each question */
 
 static bool busy(phys_addr_t base, phys_addr_t last)
 {
@@ -38,7 +38,7 @@ static bool busy_at_second(phys_addr_t base, phys_addr_t last)
 
 static phys_addr_t enter(void)
 {
-	struct dma_memory_desc desc = { .size = 8192, .fd = -1, .cpu = ordinary };
+	struct dma_memory_desc desc = {.size = 8192, .fd = -1, .cpu = ordinary};
 	phys_addr_t base;
 
 	assert_int_equal(dma_memory_register(&desc, &base), 0);
@@ -124,7 +124,7 @@ static void reachable_at_the_last_moment(void **state)
 static void the_descriptor_and_mapping_go(void **state)
 {
 	int fd = memfd_create("test", MFD_CLOEXEC);
-	struct dma_memory_desc desc = { .size = 4096, .fd = fd };
+	struct dma_memory_desc desc = {.size = 4096, .fd = fd};
 	struct dma_memory_desc known;
 	phys_addr_t base;
 	void *map;

@@ -3,6 +3,9 @@
  * What the engine cannot reach: a transfer ends with the address refused and the bytes
  * before it in place; an engine that cannot reach its rings halts until it is reset.
  */
+#include <twostep/iova.h>
+#include <twostep/memory.h>
+
 #include "raw.h"
 
 #define SIZE (2 * RAW_PAGE)
@@ -142,6 +145,49 @@ static void both(void **state)
 	bench_close(&b);
 }
 
+/* A transfer that runs out of what is mapped ends at its last byte, wherever it began. */
+static void edge(void **state)
+{
+	struct dma_iova_state in, out;
+	struct bench b;
+
+	(void)state;
+	bench_open(&b);
+	assert_true(dma_iova_try_alloc(b.raw.dev, &in, 0, 8 * RAW_PAGE));
+	assert_true(dma_iova_try_alloc(b.raw.dev, &out, 0, 8 * RAW_PAGE));
+	for (size_t at = 0; at < 5 * RAW_PAGE; at += RAW_PAGE) {
+		phys_addr_t src = virt_to_phys(b.src.mem), dst = virt_to_phys(b.dst.mem);
+
+		assert_int_equal(dma_iova_link(b.raw.dev, &in, src, at, RAW_PAGE, DMA_TO_DEVICE,
+					       0), 0);
+		assert_int_equal(dma_iova_link(b.raw.dev, &out, dst, at, RAW_PAGE,
+					       DMA_FROM_DEVICE, 0), 0);
+	}
+	assert_int_equal(dma_iova_sync(b.raw.dev, &in, 0, 5 * RAW_PAGE), 0);
+	assert_int_equal(dma_iova_sync(b.raw.dev, &out, 0, 5 * RAW_PAGE), 0);
+	for (size_t from = 0; from < 5 * RAW_PAGE; from += 1023) {
+		struct raw_desc desc = { .opcode = COPY_OP_COPY, .length = 5 * RAW_PAGE + 1 - from,
+					 .src = in.addr + from, .dst = out.addr };
+		struct raw_done done = raw_run(&b.raw, &desc);
+
+		assert_int_equal(done.code, COPY_CODE_READ_FAULT);
+		assert_int_equal(done.addr, in.addr + 5 * RAW_PAGE);
+		assert_int_equal(done.bytes, 5 * RAW_PAGE - from);
+
+		desc.src = in.addr;
+		desc.dst = out.addr + from;
+		if (!from)
+			continue;
+		done = raw_run(&b.raw, &desc);
+		assert_int_equal(done.code, COPY_CODE_WRITE_FAULT);
+		assert_int_equal(done.addr, out.addr + 5 * RAW_PAGE);
+		assert_int_equal(done.bytes, 5 * RAW_PAGE - from);
+	}
+	dma_iova_destroy(b.raw.dev, &in, 5 * RAW_PAGE, DMA_TO_DEVICE, 0);
+	dma_iova_destroy(b.raw.dev, &out, 5 * RAW_PAGE, DMA_FROM_DEVICE, 0);
+	bench_close(&b);
+}
+
 static void lists(void **state)
 {
 	struct bench b;
@@ -177,7 +223,7 @@ static void halts(struct bench *b, uint64_t ring, uint64_t done, unsigned int er
 	assert_int_equal(raw_state(&b->raw), COPY_STATE_HALTED);
 	assert_int_equal(raw_error(&b->raw), error);
 	assert_int_equal(raw_reg(&b->raw, COPY_REG_ERROR_ADDR, 8), addr);
-	assert_int_equal(raw_reg(&b->raw, COPY_REG_HEAD, 4), 0);
+	assert_int_equal(raw_reg(&b->raw, COPY_REG_HEAD, 4), error == COPY_ERR_DONE_FAULT);
 	assert_int_equal(raw_reg(&b->raw, COPY_REG_CONTROL, 4), COPY_CONTROL_ENABLE);
 	assert_int_equal(raw_done_at(&b->raw, 0).phase, false);
 	/* Nothing more happens until it is reset. */
@@ -213,6 +259,7 @@ int main(void)
 		cmocka_unit_test(source),
 		cmocka_unit_test(destination),
 		cmocka_unit_test(both),
+		cmocka_unit_test(edge),
 		cmocka_unit_test(lists),
 		cmocka_unit_test(rings),
 	};

@@ -169,6 +169,22 @@ static void bad_doorbells_halt(void **state)
 		assert_int_equal(raw_reg(&raw, COPY_REG_TAIL, 4), 2);
 		assert_int_equal(dma_dev_step(raw.dev), 0);
 	}
+
+	/* Back, to a descriptor that has not been done. */
+	raw_disable(&raw);
+	raw_enable(&raw);
+	for (unsigned int i = 0; i < 3; i++)
+		raw_submit(&raw, &(struct raw_desc){ .opcode = COPY_OP_NOP });
+	raw_set(&raw, COPY_REG_TAIL, 1, 4);
+	assert_int_equal(raw_error(&raw), COPY_ERR_DOORBELL);
+	/* A full ring, and the same again, are no mistakes. */
+	raw_disable(&raw);
+	raw_enable(&raw);
+	raw_set(&raw, COPY_REG_TAIL, RAW_ENTRIES, 4);
+	raw_set(&raw, COPY_REG_TAIL, RAW_ENTRIES, 4);
+	assert_int_equal(raw_state(&raw), COPY_STATE_READY);
+	raw_set(&raw, COPY_REG_TAIL, RAW_ENTRIES + 1, 4);
+	assert_int_equal(raw_error(&raw), COPY_ERR_DOORBELL);
 	raw_close(&raw);
 }
 

@@ -64,7 +64,8 @@ bool direct_probe(uint64_t addr, bool write)
 
 	if (!populate_known())
 		return futex_probe(addr, write);
-	return !madvise((void *)page, DIRECT_PAGE, write ? MADV_POPULATE_WRITE : MADV_POPULATE_READ);
+	return !madvise((void *)page, DIRECT_PAGE,
+			write ? MADV_POPULATE_WRITE : MADV_POPULATE_READ);
 }
 
 /* Bytes of [addr, addr + len) in the first page. */
@@ -96,7 +97,7 @@ static unsigned long cut(struct iovec *pieces, uint64_t addr, size_t len)
 static bool vm_copy(uint64_t addr, void *buf, size_t len, bool write, size_t *copied)
 {
 	struct iovec there[DIRECT_BATCH_PAGES];
-	struct iovec here = { .iov_base = buf, .iov_len = len };
+	struct iovec here = {.iov_base = buf, .iov_len = len};
 	ssize_t answer;
 
 	if (unlikely(__atomic_load_n(&can_vm, __ATOMIC_RELAXED) == ABSENT))

@@ -13,8 +13,10 @@ static int direct_pgtable_info(struct backend *be, struct dma_pgtable_info *info
 {
 	(void)be;
 	(void)info;
-	return base_error(-EOPNOTSUPP, "the page table of a direct space: it has none, because DMA "
-			  "addresses are memory addresses; open a device behind an IOMMU, such as soft:");
+	return base_error(
+		-EOPNOTSUPP,
+		"the page table of a direct space: it has none, because DMA "
+		"addresses are memory addresses; open a device behind an IOMMU, such as soft:");
 }
 
 static uint64_t direct_none(struct backend *be)
@@ -41,7 +43,8 @@ static int direct_read_faults(struct backend *be, struct dma_fault *faults, size
 
 static void direct_close(struct backend *be, bool forked)
 {
-	(void)forked;
+	if (!forked)
+		fault_log_close(&direct_of(be)->log);
 	base_free(direct_of(be));
 }
 
@@ -66,7 +69,8 @@ int direct_backend_create(struct backend **be)
 	struct direct *direct = base_zalloc_aligned(sizeof(*direct), 64);
 
 	if (!direct)
-		return base_error(-ENOMEM, "opening a direct space: no memory for %zu bytes; free some",
+		return base_error(-ENOMEM,
+				  "opening a direct space: no memory for %zu bytes; free some",
 				  sizeof(*direct));
 	direct->be.ops = &direct_ops;
 	direct->be.first = 4096;

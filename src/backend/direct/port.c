@@ -12,8 +12,8 @@ static struct direct_port *port_of(struct dma_port *port)
 	return container_of(port, struct direct_port, port);
 }
 
-/* The fence orders the count before the look-ups of the batch, against hide and drain. */
-static uint32_t batch_begin(struct direct_port *port)
+/* The fence orders the count before the transfer's look-ups, against hiding and draining. */
+static uint32_t transfer_begin(struct direct_port *port)
 {
 	uint32_t phase = __atomic_load_n(&port->phase, __ATOMIC_SEQ_CST);
 
@@ -22,7 +22,7 @@ static uint32_t batch_begin(struct direct_port *port)
 	return phase;
 }
 
-static void batch_end(struct direct_port *port, uint32_t phase)
+static void transfer_end(struct direct_port *port, uint32_t phase)
 {
 	__atomic_fetch_sub(&port->in_flight[phase], 1, __ATOMIC_RELEASE);
 }
@@ -50,21 +50,29 @@ void direct_drain(struct backend *be)
 	pthread_mutex_unlock(&direct->lock);
 }
 
-/* Log and count a refusal of [addr, addr + len); the transfer's batch has ended. */
-static __cold int refuse(struct direct_port *port, enum dma_fault_reason reason, bool write,
-			 dma_addr_t addr, size_t len)
+/* End the transfer with a refusal of [addr, addr + len). */
+static __cold int refuse(struct direct_port *port, uint32_t phase, enum dma_fault_reason reason,
+			 bool write, dma_addr_t addr, size_t len)
 {
 	const struct dma_fault fault = {
-		.device = port->port.number, .reason = reason, .write = write, .addr = addr, .len = len,
+		.device = port->port.number,
+		.reason = reason,
+		.write = write,
+		.addr = addr,
+		.len = len,
 	};
+	struct direct *direct = port->direct;
 
 	counter_add_shared(&port->faults, 1);
-	fault_log_report(&port->direct->log, &fault);
-	return base_error(-EFAULT, "device %u, %s of %zu bytes at DMA address 0x%" PRIx64 ": refused, %s; "
-			  "give the device an address that was mapped for it", port->port.number,
-			  write ? "a write" : "a read", len, addr,
-			  reason == DMA_FAULT_MISALIGNED ? "an atomic must be aligned to its size" :
-							   "no memory that may be accessed so is there");
+	transfer_end(port, phase);
+	fault_log_report(&direct->log, &fault);
+	return base_error(-EFAULT,
+			  "device %u, %s of %zu bytes at DMA address 0x%" PRIx64 ": refused, %s; "
+			  "give the device an address that was mapped for it",
+			  fault.device, write ? "a write" : "a read", len, addr,
+			  reason == DMA_FAULT_MISALIGNED
+				  ? "an atomic must be aligned to its size"
+				  : "no memory that may be accessed so is there");
 }
 
 /* How much of the transfer goes in one batch: part of one kind of memory. */
@@ -93,42 +101,38 @@ static size_t batch_write(dma_addr_t addr, const void *buf, size_t len)
 static int port_read(struct dma_port *dma_port, dma_addr_t addr, void *buf, size_t len)
 {
 	struct direct_port *port = port_of(dma_port);
+	uint32_t phase = transfer_begin(port);
 	size_t done = 0;
-	size_t size;
 	size_t copied;
-	uint32_t phase;
 
-	while (done < len) {
-		size = batch_size(addr + done, len - done);
-		phase = batch_begin(port);
-		copied = batch_read(addr + done, (char *)buf + done, size);
-		batch_end(port, phase);
+	do {
+		copied = batch_read(addr + done, (char *)buf + done,
+				    batch_size(addr + done, len - done));
 		counter_add_shared(&port->reads, copied);
 		done += copied;
-		if (!copied)
-			return refuse(port, DMA_FAULT_MEMORY, false, addr + done, len - done);
-	}
+	} while (copied && done < len);
+	if (done < len)
+		return refuse(port, phase, DMA_FAULT_MEMORY, false, addr + done, len - done);
+	transfer_end(port, phase);
 	return 0;
 }
 
 static int port_write(struct dma_port *dma_port, dma_addr_t addr, const void *buf, size_t len)
 {
 	struct direct_port *port = port_of(dma_port);
+	uint32_t phase = transfer_begin(port);
 	size_t done = 0;
-	size_t size;
 	size_t copied;
-	uint32_t phase;
 
-	while (done < len) {
-		size = batch_size(addr + done, len - done);
-		phase = batch_begin(port);
-		copied = batch_write(addr + done, (const char *)buf + done, size);
-		batch_end(port, phase);
+	do {
+		copied = batch_write(addr + done, (const char *)buf + done,
+				     batch_size(addr + done, len - done));
 		counter_add_shared(&port->writes, copied);
 		done += copied;
-		if (!copied)
-			return refuse(port, DMA_FAULT_MEMORY, true, addr + done, len - done);
-	}
+	} while (copied && done < len);
+	if (done < len)
+		return refuse(port, phase, DMA_FAULT_MEMORY, true, addr + done, len - done);
+	transfer_end(port, phase);
 	return 0;
 }
 
@@ -146,24 +150,36 @@ static void count_atomic(struct direct_port *port, size_t size)
 	counter_add_shared(&port->writes, size);
 }
 
+/* Begins the transfer. NULL: it has ended with a fault. */
+static void *atomic_begin(struct direct_port *port, dma_addr_t addr, size_t size, uint32_t *phase)
+{
+	void *place;
+
+	*phase = transfer_begin(port);
+	if (addr & (size - 1)) {
+		refuse(port, *phase, DMA_FAULT_MISALIGNED, true, addr, size);
+		return NULL;
+	}
+	place = atomic_place(addr, size);
+	if (!place)
+		refuse(port, *phase, DMA_FAULT_MEMORY, true, addr, size);
+	else
+		count_atomic(port, size);
+	return place;
+}
+
 static int port_cmpxchg(struct dma_port *dma_port, dma_addr_t addr, size_t size, void *expected,
 			const void *desired)
 {
 	struct direct_port *port = port_of(dma_port);
 	uint32_t phase;
-	void *place;
-	int stored = 0;
+	void *place = atomic_begin(port, addr, size, &phase);
+	int stored;
 
-	if (addr & (size - 1))
-		return refuse(port, DMA_FAULT_MISALIGNED, true, addr, size);
-	phase = batch_begin(port);
-	place = atomic_place(addr, size);
-	if (place)
-		stored = memory_cmpxchg(place, size, expected, desired);
-	batch_end(port, phase);
 	if (!place)
-		return refuse(port, DMA_FAULT_MEMORY, true, addr, size);
-	count_atomic(port, size);
+		return -EFAULT;
+	stored = memory_cmpxchg(place, size, expected, desired);
+	transfer_end(port, phase);
 	return stored;
 }
 
@@ -171,22 +187,16 @@ static int port_fetch_add(struct dma_port *dma_port, dma_addr_t addr, size_t siz
 			  uint64_t *old)
 {
 	struct direct_port *port = port_of(dma_port);
-	uint64_t was = 0;
 	uint32_t phase;
-	void *place;
+	void *place = atomic_begin(port, addr, size, &phase);
+	uint64_t was;
 
-	if (addr & (size - 1))
-		return refuse(port, DMA_FAULT_MISALIGNED, true, addr, size);
-	phase = batch_begin(port);
-	place = atomic_place(addr, size);
-	if (place)
-		was = memory_fetch_add(place, size, add);
-	batch_end(port, phase);
 	if (!place)
-		return refuse(port, DMA_FAULT_MEMORY, true, addr, size);
-	count_atomic(port, size);
+		return -EFAULT;
+	was = memory_fetch_add(place, size, add);
 	if (old)
 		*old = was;
+	transfer_end(port, phase);
 	return 0;
 }
 
@@ -216,8 +226,10 @@ int direct_port_open(struct backend *be, const struct port_options *options, uin
 
 	(void)options;
 	if (!open)
-		return base_error(-ENOMEM, "opening a port of a direct space: no memory for %zu bytes; free "
-				  "some", sizeof(*open));
+		return base_error(-ENOMEM,
+				  "opening a port of a direct space: no memory for %zu bytes; free "
+				  "some",
+				  sizeof(*open));
 	open->port.ops = &direct_port_ops;
 	open->port.number = number;
 	open->direct = direct;

@@ -2,12 +2,12 @@
 /*
  * The inside of direct/: a space without translation and the ports of its devices.
  *
- * A transfer is cut into batches; during each, the port counts it in the one of
- * two counters that `phase` names. Draining changes the phase and waits for the
- * counter left behind, twice, because a transfer may have read the phase before
- * the last change and count itself only now. So a port that is never idle is
- * drained all the same. A fault is reported, and a handler called, only after its
- * batch has been counted out: a handler may drain.
+ * A transfer is counted, while it runs, in the one of its port's two counters that
+ * `phase` names. Draining changes the phase and waits for the counter left behind,
+ * twice, because a transfer may have read the phase before the last change and
+ * count itself only now. So a port that is never idle is drained all the same.
+ * Counting out is a transfer's last access to its port, which may be gone then; a
+ * fault is reported, and a handler called, after that: a handler may drain.
  *
  * Locking: `lock` protects the list of ports and serialises drains.
  */

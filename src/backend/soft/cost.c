@@ -10,22 +10,25 @@ const struct soft_inval_preset soft_inval_presets[] = {
 	{
 		.name = "vtd",
 		.ns = 770,
-		.source = "Amit, Ben-Yehuda, Tsafrir, Schuster: vIOMMU, USENIX ATC 2011, slides of the talk: "
-			  "2316 of the 6909 cycles to map and unmap one page in strict mode are the "
-			  "interaction with the hardware; taken as one invalidation, at 3 GHz",
+		.source =
+			"Amit and others: vIOMMU, USENIX ATC 2011, slides of the talk: "
+			"2316 of the 6909 cycles to map and unmap one page in strict mode are the "
+			"interaction with the hardware; taken as one invalidation, at 3 GHz",
 	},
 	{
 		.name = "smmu",
 		.ns = 240,
-		.source = "Barry Song: support per-numa CMA for ARM server, iommu mailing list, 2020: "
-			  "CMD_SYNC in an empty SMMUv3 command queue completes after 240 ns with the "
-			  "queue in local memory (more than 550 ns with it in remote memory)",
+		.source =
+			"Barry Song: support per-numa CMA for ARM server, iommu list: "
+			"CMD_SYNC in an empty SMMUv3 command queue completes after 240 ns with the "
+			"queue in local memory (more than 550 ns with it in remote memory)",
 	},
 	{
 		.name = "amd",
 		.ns = 770,
-		.source = "estimate: no published figure found for INVALIDATE_IOMMU_PAGES with "
-			  "COMPLETION_WAIT alone; taken equal to vtd, whose queue and wait work alike",
+		.source =
+			"estimate: no published figure found for INVALIDATE_IOMMU_PAGES with "
+			"COMPLETION_WAIT alone; taken equal to vtd, which has such a queue too",
 	},
 };
 const size_t soft_nr_inval_presets = ARRAY_SIZE(soft_inval_presets);

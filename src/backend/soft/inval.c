@@ -138,8 +138,9 @@ static uint64_t apply(const struct inval *inval, struct lane *lane, uint64_t hea
 		if (!load_entry(inval, ticket, &range) || range == RANGE_EVERYTHING)
 			return dropped + iotlb_empty(lane->iotlb);
 		first = (range & ((1ULL << RANGE_PFN_BITS) - 1)) << PGT_PAGE_SHIFT;
-		dropped += iotlb_invalidate(lane->iotlb, first,
-					    first + ((range >> RANGE_PFN_BITS) << PGT_PAGE_SHIFT) - 1);
+		dropped +=
+			iotlb_invalidate(lane->iotlb, first,
+					 first + ((range >> RANGE_PFN_BITS) << PGT_PAGE_SHIFT) - 1);
 	}
 	return dropped;
 }

@@ -21,7 +21,7 @@
  * What an entry says: physical address of the first byte, and in the low bits the
  * rights (enum pgt_access) and these.
  */
-#define IOTLB_DIRTY 4ULL  /* the page table knows of a write */
+#define IOTLB_DIRTY 4ULL /* the page table knows of a write */
 #define IOTLB_ABSENT 8ULL /* nothing is linked here */
 #define IOTLB_FLAGS (PGT_PAGE_SIZE - 1)
 
@@ -29,11 +29,11 @@
 
 struct iotlb {
 	unsigned int sets, ways, way_shift;
-	unsigned int sizes;    /* bit n: entries of size n have been stored */
-	uint64_t *tags;        /* ways of set 0, of set 1, ... */
+	unsigned int sizes; /* bit n: entries of size n have been stored */
+	uint64_t *tags; /* ways of set 0, of set 1, ... */
 	uint64_t *data;
-	uint8_t *victim;       /* a set's way to replace next */
-	size_t bytes;          /* of everything, this structure included */
+	uint8_t *victim; /* a set's way to replace next */
+	size_t bytes; /* of everything, this structure included */
 };
 
 static __always_inline unsigned int iotlb_shift(unsigned int size)

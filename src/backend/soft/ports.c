@@ -155,7 +155,7 @@ void soft_port_stats(struct dma_port *base, struct dma_port_stats *stats)
 	struct soft_port *port = (struct soft_port *)base;
 	unsigned int nr = __atomic_load_n(&port->nr_lanes, __ATOMIC_SEQ_CST);
 
-	*stats = (struct dma_port_stats){ 0 };
+	*stats = (struct dma_port_stats){0};
 	for (unsigned int i = 0; i < nr; i++) {
 		const struct lane *lane = __atomic_load_n(&port->lanes[i], __ATOMIC_ACQUIRE);
 

@@ -19,9 +19,9 @@ static __always_inline bool lane_try(struct soft_port *port, unsigned int index)
 	if (unlikely(index >= __atomic_load_n(&port->nr_lanes, __ATOMIC_SEQ_CST)))
 		return false;
 	word = __atomic_load_n(&port->words[index], __ATOMIC_RELAXED);
-	return !(word & 1) && __atomic_compare_exchange_n(&port->words[index], &word, word + 1,
-							  false, __ATOMIC_SEQ_CST,
-							  __ATOMIC_RELAXED);
+	return !(word & 1) &&
+	       __atomic_compare_exchange_n(&port->words[index], &word, word + 1, false,
+					   __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
 }
 
 /* Begin a section and catch up with the invalidations; stores the lane's index. */

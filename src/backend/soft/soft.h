@@ -8,9 +8,9 @@
 /* Options of a space. */
 struct soft_options {
 	const struct pgt_format *format;
-	bool absent_cache;      /* not-present entries are cached until a sync */
-	uint32_t inval_ns;      /* what an invalidation request costs besides */
-	uint64_t max_tables;    /* table pages at most; 0 for the default */
+	bool absent_cache; /* not-present entries are cached until a sync */
+	uint32_t inval_ns; /* what an invalidation request costs besides */
+	uint64_t max_tables; /* table pages at most; 0 for the default */
 };
 
 /* The price of an invalidation request on hardware, by name. */

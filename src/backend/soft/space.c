@@ -13,8 +13,8 @@ static int soft_link(struct backend *be, struct pgt_cursor *cursor, dma_addr_t i
 static int soft_sync(struct backend *be, dma_addr_t iova, uint64_t size, bool whole)
 {
 	struct soft_space *space = soft_space_of(be);
-	struct backend_range range = { iova, iova + size - 1 };
-	struct pgt_linked merged = { 0 };
+	struct backend_range range = {iova, iova + size - 1};
+	struct pgt_linked merged = {0};
 
 	if (whole)
 		pgt_merge(&space->pt, iova, size, &merged);
@@ -70,7 +70,7 @@ static bool soft_maps_phys(struct backend *be, phys_addr_t base, phys_addr_t las
 
 static void invalidate_span(void *backend, uint64_t first, uint64_t last)
 {
-	struct backend_range range = { first, last };
+	struct backend_range range = {first, last};
 
 	soft_invalidate(backend, &range, 1);
 }
@@ -179,15 +179,17 @@ int soft_backend_create(const struct soft_options *options, struct backend **be)
 	int err;
 
 	if (!space)
-		return base_error(-ENOMEM, "an I/O address space of %zu bytes was wanted and there "
-				  "is no memory for it; free memory", sizeof(*space));
+		return base_error(-ENOMEM,
+				  "an I/O address space of %zu bytes was wanted and there "
+				  "is no memory for it; free memory",
+				  sizeof(*space));
 	err = tables_init(&space->tables, options->max_tables);
 	if (err)
 		goto free_space;
 	err = pgt_init(&space->pt, options->format, &space->tables.memory, &space->base.gen_watch);
 	if (err) {
 		base_error(err, "a root table was wanted for a new I/O address space and there is "
-			   "no memory for it; free memory");
+				"no memory for it; free memory");
 		goto free_tables;
 	}
 	pthread_mutex_init(&space->ports_lock, NULL);

@@ -75,9 +75,9 @@ struct soft_space;
 struct soft_port {
 	struct dma_port base;
 	struct soft_space *space;
-	struct soft_port *next;  /* fixed once the port is in the list */
-	unsigned int nr_lanes;   /* lanes [0, nr_lanes) exist */
-	bool open;               /* under ports_lock */
+	struct soft_port *next; /* fixed once the port is in the list */
+	unsigned int nr_lanes; /* lanes [0, nr_lanes) exist */
+	bool open; /* under ports_lock */
 	struct port_options options;
 	struct lane *lanes[PORT_LANES];
 	uint64_t words[PORT_LANES] __cacheline_aligned; /* odd: a section is running */

@@ -53,13 +53,14 @@ int tables_init(struct table_arena *arena, uint64_t max)
 				  (unsigned long long)max);
 	}
 	*arena = (struct table_arena){
-		.memory = {
-			.get = take_page,
-			.put = give_page,
-			.base = (uint64_t)(uintptr_t)pages,
-			.size = max << PGT_PAGE_SHIFT,
-			.next = next,
-		},
+		.memory =
+			{
+				.get = take_page,
+				.put = give_page,
+				.base = (uint64_t)(uintptr_t)pages,
+				.size = max << PGT_PAGE_SHIFT,
+				.next = next,
+			},
 		.max = max,
 		.free_pages = free_pages,
 	};

@@ -24,7 +24,7 @@ struct table_arena {
 	struct pgt_memory memory;
 	pthread_mutex_t lock;
 	uint64_t max;
-	uint64_t used;       /* pages [0, used) have been handed out before */
+	uint64_t used; /* pages [0, used) have been handed out before */
 	uint64_t nr_free;
 	uint32_t *free_pages; /* a stack of those that came back */
 };

@@ -128,7 +128,9 @@ static __cold int refuse(struct soft_port *port, refusal_t reason, bool write, d
 	};
 
 	fault_log_report(&port->space->faults, &fault);
-	return base_error(-EFAULT, "device %u wanted to %s %zu bytes at %#llx and was refused: %s",
+	return base_error(-EFAULT,
+			  "device %u wanted to %s %zu bytes at %#llx and was refused: %s; the "
+			  "space's fault log has the record (dma_space_read_faults())",
 			  port->base.number, write ? "write" : "read", len,
 			  (unsigned long long)addr, dma_fault_reason_name(fault.reason));
 }
@@ -186,7 +188,7 @@ static int soft_write(struct dma_port *base, dma_addr_t addr, const void *buf, s
 
 /* An operation on one word of 4 or 8 bytes, which the bus has checked. */
 struct word_op {
-	bool exchange;     /* compare with @expected and store @operand; else add @operand */
+	bool exchange; /* compare with @expected and store @operand; else add @operand */
 	bool stored;
 	uint64_t operand;
 	uint64_t expected; /* receives what was there, as @old does */
@@ -295,7 +297,7 @@ static int soft_cmpxchg(struct dma_port *base, dma_addr_t addr, size_t size, voi
 static int soft_fetch_add(struct dma_port *base, dma_addr_t addr, size_t size, uint64_t add,
 			  uint64_t *old)
 {
-	struct word_op op = { .operand = add };
+	struct word_op op = {.operand = add};
 	int err = atomic((struct soft_port *)base, addr, size, &op);
 
 	if (!err && old)
