@@ -189,20 +189,19 @@ static void set_window(struct dma_link_window *w, const struct pgt_cursor *curso
 }
 
 /* One granule of plain memory inside the reservation where the cursor is; else the long way. */
-static __attribute__((__noinline__)) int
-link_page(struct dma_dev *dev, struct dma_iova_state *state, phys_addr_t phys, size_t offset,
-	  size_t size, enum dma_data_direction dir, unsigned long attrs)
+static __attribute__((__noinline__)) int link_page(struct dma_dev *dev,
+						   struct dma_iova_state *state, phys_addr_t phys,
+						   size_t offset, enum dma_data_direction dir)
 {
 	struct dma_slot *slot = dev->space->slots[base_thread];
 	const struct backend *be = dev->be;
 
-	if (unlikely(!slot || ((phys ^ memory_plain.match) & memory_plain.mask) || size != GRANULE ||
-		     attrs || (unsigned int)dir >= DMA_NONE ||
+	if (unlikely(!slot || ((phys ^ memory_plain.match) & memory_plain.mask) ||
 		     (state->addr | offset) & GRANULE_MASK ||
 		     (offset | GRANULE_MASK) >= state_size(state) ||
 		     !pgt_cursor_link(&slot->cursor, dma_gen_watch(be), state->addr + offset,
 				      phys | be->leaf_bits[dir])))
-		return link_long(dev, state, phys, offset, size, dir, attrs);
+		return link_long(dev, state, phys, offset, GRANULE, dir, 0);
 	counter_add(&slot->page_links, 1);
 	set_window(&slot->window, &slot->cursor, state);
 	return 0;
@@ -210,47 +209,33 @@ link_page(struct dma_dev *dev, struct dma_iova_state *state, phys_addr_t phys, s
 
 /*
  * The shortest way: the window says that the state is the one of the last link, and
- * where. Nothing here may need the stack: the other ways get the arguments as they
- * came.
+ * where. It lives on four spare registers; what would need a fifth costs more than
+ * it saves.
  */
 int dma_iova_link(struct dma_dev *dev, struct dma_iova_state *state, phys_addr_t phys,
 		  size_t offset, size_t size, enum dma_data_direction dir, unsigned long attrs)
 {
 	struct dma_slot *slot;
-	const struct backend *be;
 	uint64_t *entry;
 	uint64_t page;
 
-	if (unlikely(size != GRANULE))
-		goto other;
-	if (unlikely(attrs))
-		goto other;
-	if (unlikely((unsigned int)dir >= DMA_NONE))
-		goto other;
-	if (unlikely((phys ^ memory_plain.match) & memory_plain.mask))
-		goto other;
+	if (unlikely(size != GRANULE || (unsigned int)dir >= DMA_NONE || attrs))
+		return link_long(dev, state, phys, offset, size, dir, attrs);
 	slot = dev->space->slots[base_thread];
-	if (unlikely(!slot))
-		goto other;
+	if (unlikely(!slot || (phys ^ memory_plain.match) & memory_plain.mask))
+		return link_page(dev, state, phys, offset, dir);
 	/* An offset inside a granule rotates into a page number beyond any window. */
 	page = rotate_right(offset - slot->window.first, GRANULE_SHIFT);
-	if (unlikely(page >= slot->window.pages))
-		goto other;
-	if (unlikely(state->addr != slot->window.addr))
-		goto other;
-	if (unlikely(state->__size != slot->window.size))
-		goto other;
-	be = dev->be;
-	if (unlikely(slot->window.gen != dma_gen_watch(be)))
-		goto other;
+	if (unlikely(page >= slot->window.pages || state->addr != slot->window.addr ||
+		     state->__size != slot->window.size ||
+		     slot->window.gen != dma_gen_watch(dev->be)))
+		return link_page(dev, state, phys, offset, dir);
 	entry = &slot->window.entries[page];
 	if (unlikely(__atomic_load_n(entry, __ATOMIC_RELAXED)))
-		goto other;
-	__atomic_store_n(entry, phys | be->leaf_bits[dir], __ATOMIC_RELEASE);
+		return link_page(dev, state, phys, offset, dir);
+	__atomic_store_n(entry, phys | dev->be->leaf_bits[dir], __ATOMIC_RELEASE);
 	counter_step(&slot->page_links);
 	return 0;
-other:
-	return link_page(dev, state, phys, offset, size, dir, attrs);
 }
 
 static __cold int link_vec_long(struct dma_dev *dev, struct dma_iova_state *state,

@@ -204,6 +204,10 @@ static void cpu_mappings_that_overlap(void **state)
 	desc.cpu = ordinary;
 	desc.size = 3 * 4096;
 	refused(&desc, -EEXIST);
+	desc.fd = memfd(3 * 4096);
+	refused(&desc, -EEXIST);
+	close(desc.fd);
+	desc.fd = -1;
 	assert_int_equal(virt_to_phys(ordinary + 4096), first);
 	desc.size = 4096;
 	assert_int_equal(dma_memory_register(&desc, &second), 0);
@@ -226,6 +230,28 @@ static void a_cpu_mapping_inside_the_arena(void **state)
 	desc.cpu = (void *)((memory_arena.id << memory_arena.shift) - 2048);
 	refused(&desc, -EINVAL);
 	assert_int_equal(dma_memory_unregister(base), 0);
+}
+
+static void a_full_arena(void **state)
+{
+	struct dma_memory_desc all = {.fd = -1, .bus_addr = 4096};
+	struct dma_memory_desc desc = {.size = 4096, .fd = memfd(4096)};
+	phys_addr_t base = UNTOUCHED;
+	unsigned int fds, maps;
+	phys_addr_t full;
+
+	(void)state;
+	next_place();
+	all.size = 1ULL << memory_arena.shift;
+	assert_int_equal(dma_memory_register(&all, &full), 0);
+	fds = open_descriptors();
+	maps = mappings();
+	assert_int_equal(dma_memory_register(&desc, &base), -ENOSPC);
+	assert_int_equal(base, UNTOUCHED);
+	assert_int_equal(open_descriptors(), fds);
+	assert_int_equal(mappings(), maps);
+	assert_int_equal(dma_memory_unregister(full), 0);
+	close(desc.fd);
 }
 
 /* Fails each allocation in turn; the first attempt that is not failed succeeds. */
@@ -294,6 +320,7 @@ int main(void)
 		cmocka_unit_test(descriptors_that_cannot_be_used),
 		cmocka_unit_test(cpu_mappings_that_overlap),
 		cmocka_unit_test(a_cpu_mapping_inside_the_arena),
+		cmocka_unit_test(a_full_arena),
 		cmocka_unit_test(any_allocation_that_fails),
 		cmocka_unit_test(too_many_descriptors),
 	};
