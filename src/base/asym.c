@@ -8,8 +8,7 @@
 
 #include "base/base.h"
 
-/* True until the kernel has said that it can run a barrier on all our threads. */
-bool base_asym_fenced = true;
+bool base_asym_works;
 
 static long membarrier(int command)
 {
@@ -18,17 +17,15 @@ static long membarrier(int command)
 
 __attribute__((constructor)) static void probe(void)
 {
-	base_asym_fenced = membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) != 0;
+	base_asym_works = !membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED);
 }
 
 void base_asym_revoke(struct base_asym *lock)
 {
+	uint32_t was = __atomic_fetch_or(&lock->revoked, BASE_ASYM_REVOKED, __ATOMIC_SEQ_CST);
 	unsigned int spins = 0;
 
-	__atomic_store_n(&lock->revoked, 1, __ATOMIC_SEQ_CST);
-	if (base_asym_fenced)
-		__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	else
+	if (!(was & BASE_ASYM_FOR_GOOD))
 		membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED);
 	while (__atomic_load_n(&lock->busy, __ATOMIC_ACQUIRE)) {
 		if (++spins % 64)
@@ -40,5 +37,5 @@ void base_asym_revoke(struct base_asym *lock)
 
 void base_asym_restore(struct base_asym *lock)
 {
-	__atomic_store_n(&lock->revoked, 0, __ATOMIC_RELEASE);
+	__atomic_fetch_and(&lock->revoked, ~BASE_ASYM_REVOKED, __ATOMIC_RELEASE);
 }

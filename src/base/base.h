@@ -161,8 +161,9 @@ void base_thread_on_exit(void (*leave)(unsigned int thread));
 /*
  * An asymmetric lock around data that one thread, the owner, uses all the time
  * and others hardly ever. The owner enters with two plain accesses; a revoker
- * makes them safe with a membarrier, or where the kernel has none, the owner
- * pays for a fence.
+ * makes them safe with a membarrier. Where the kernel has none, locks are born
+ * revoked for good, and the owner always goes the revokers' way, which is to
+ * take the lock by which revokers exclude each other.
  *
  * Why it is right: the owner stores `busy`, then loads `revoked`; the revoker
  * stores `revoked`, executes a barrier on every running thread, then loads
@@ -170,19 +171,25 @@ void base_thread_on_exit(void (*leave)(unsigned int thread));
  */
 struct base_asym {
 	uint32_t busy;
-	uint32_t revoked;
+	uint32_t revoked; /* BASE_ASYM_* */
 };
 
-extern bool base_asym_fenced;
+#define BASE_ASYM_REVOKED 1U
+#define BASE_ASYM_FOR_GOOD 2U
+
+/* Whether the kernel can run a barrier on all our threads. */
+extern bool base_asym_works;
+
+static inline void base_asym_init(struct base_asym *lock)
+{
+	*lock = (struct base_asym){ .revoked = base_asym_works ? 0 : BASE_ASYM_FOR_GOOD };
+}
 
 /* Owner only. False: revoked; the data must not be touched. */
 static __always_inline bool base_asym_enter(struct base_asym *lock)
 {
 	__atomic_store_n(&lock->busy, 1, __ATOMIC_RELAXED);
-	if (unlikely(base_asym_fenced))
-		__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	else
-		__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	if (likely(!__atomic_load_n(&lock->revoked, __ATOMIC_ACQUIRE)))
 		return true;
 	__atomic_store_n(&lock->busy, 0, __ATOMIC_RELEASE);

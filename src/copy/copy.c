@@ -35,18 +35,23 @@ static int side_check(const struct ts_copy *copy, const char *what, const struct
 	if (!segs || !nr)
 		return base_error(-EINVAL, "copy: the %s has no piece", what);
 	if (nr > copy->max_pieces)
-		return base_error(-E2BIG, "copy: the %s has %zu pieces, at most %u are possible; "
-					  "split the transfer", what, nr, copy->max_pieces);
+		return base_error(-E2BIG,
+				  "copy: the %s has %zu pieces, at most %u are possible; "
+				  "split the transfer",
+				  what, nr, copy->max_pieces);
 	for (size_t i = 0; i < nr; i++) {
 		if (!segs[i].len || segs[i].addr + (segs[i].len - 1) < segs[i].addr)
-			return base_error(-EINVAL, "copy: piece %zu of the %s, %llu bytes at 0x%llx, "
-						   "is %s", i, what, (unsigned long long)segs[i].len,
+			return base_error(-EINVAL,
+					  "copy: piece %zu of the %s, %llu bytes at 0x%llx, "
+					  "is %s",
+					  i, what, (unsigned long long)segs[i].len,
 					  (unsigned long long)segs[i].addr,
 					  segs[i].len ? "past the last address" : "empty");
 		if (segs[i].len > copy->max_bytes - *total)
-			return base_error(-E2BIG, "copy: the %s is longer than %llu bytes; split the "
-						  "transfer", what,
-					  (unsigned long long)copy->max_bytes);
+			return base_error(-E2BIG,
+					  "copy: the %s is longer than %llu bytes; split the "
+					  "transfer",
+					  what, (unsigned long long)copy->max_bytes);
 		*total += segs[i].len;
 	}
 	return 0;
@@ -151,8 +156,9 @@ int ts_copy_submit(struct ts_copy *copy, const struct ts_copy_seg *src, size_t n
 	if (err)
 		return err;
 	if (src_bytes != dst_bytes)
-		return base_error(-EINVAL, "copy: the source has %llu bytes and the destination %llu; "
-					   "both must be as long",
+		return base_error(-EINVAL,
+				  "copy: the source has %llu bytes and the destination %llu; "
+				  "both must be as long",
 				  (unsigned long long)src_bytes, (unsigned long long)dst_bytes);
 	return submit(copy, src, nr_src, 0, dst, nr_dst, dst_bytes, cookie);
 }
@@ -207,7 +213,8 @@ bool copy_reap(struct ts_copy *copy, struct ts_copy_result *result)
 	if (copy->reaped == copy->tail)
 		return false;
 	copy_area_to_cpu(copy, &copy->done, offset, COPY_DONE_SIZE);
-	word = le64toh(__atomic_load_n((const uint64_t *)(done + COPY_DONE_WORD), __ATOMIC_ACQUIRE));
+	word = le64toh(
+		__atomic_load_n((const uint64_t *)(done + COPY_DONE_WORD), __ATOMIC_ACQUIRE));
 	if (!!(word & COPY_WORD_PHASE) != phase)
 		return false;
 	copy_area_to_cpu(copy, &copy->done, offset, COPY_DONE_SIZE);
@@ -238,8 +245,9 @@ static int halted(struct ts_copy *copy)
 
 	if (!copy->broken && COPY_STATUS_STATE(status) == COPY_STATE_READY)
 		return 0;
-	return base_error(-EIO, "copy: the engine has halted with error %u and %zu transfers have no "
-				"result; call ts_copy_reset()",
+	return base_error(-EIO,
+			  "copy: the engine has halted with error %u and %zu transfers have no "
+			  "result; call ts_copy_reset()",
 			  COPY_STATUS_ERROR(status), ts_copy_pending(copy));
 }
 
@@ -265,8 +273,9 @@ int ts_copy_wait(struct ts_copy *copy, struct ts_copy_result *result, int timeou
 	uint64_t length = FIRST_NAP_NS;
 
 	if (!ts_copy_pending(copy))
-		return base_error(-ENOENT, "ts_copy_wait: no transfer was submitted that has not been "
-					   "reported");
+		return base_error(-ENOENT,
+				  "ts_copy_wait: no transfer was submitted that has not been "
+				  "reported");
 	for (unsigned int looks = 0;; looks++) {
 		uint64_t now;
 

@@ -40,7 +40,7 @@ struct copy_area {
 struct ts_copy {
 	struct dma_dev *dev;
 	bool stepped; /* the device works only when dma_dev_step() is called */
-	bool broken;  /* a reset failed */
+	bool broken; /* a reset failed */
 	unsigned int order;
 	uint32_t max_pieces;
 	uint64_t max_bytes;
@@ -51,7 +51,7 @@ struct ts_copy {
 	uint32_t tail;
 	uint32_t reaped;
 
-	uint32_t *lists;   /* a ring slot each */
+	uint32_t *lists; /* a ring slot each */
 	uint64_t *cookies; /* a ring slot each */
 	uint32_t pool_pieces;
 	uint32_t pool_next;
@@ -96,7 +96,7 @@ static inline uint64_t copy_now_ns(void)
 
 static inline void copy_nap(uint64_t ns)
 {
-	struct timespec length = { 0, (long)ns };
+	struct timespec length = {0, (long)ns};
 
 	nanosleep(&length, NULL);
 }

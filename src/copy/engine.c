@@ -3,7 +3,7 @@
 #include "copy/copy.h"
 
 #define PAGE 4096u
-#define MOST_ORDER 16u     /* of 2, entries in a ring: TS_COPY_MAX_RING */
+#define MOST_ORDER 16u /* of 2, entries in a ring: TS_COPY_MAX_RING */
 #define MOST_PIECES 65536u /* in a list */
 #define STATE_WAIT_NS 1000000000u /* for the engine to stop */
 
@@ -67,10 +67,10 @@ static int engine_enable(struct ts_copy *copy)
 		uint64_t offset, value;
 		unsigned int width;
 	} writes[] = {
-		{ COPY_REG_RING_BASE, copy->ring.addr, 8 },
-		{ COPY_REG_DONE_BASE, copy->done.addr, 8 },
-		{ COPY_REG_RING_ORDER, copy->order, 4 },
-		{ COPY_REG_CONTROL, COPY_CONTROL_ENABLE, 4 },
+		{COPY_REG_RING_BASE, copy->ring.addr, 8},
+		{COPY_REG_DONE_BASE, copy->done.addr, 8},
+		{COPY_REG_RING_ORDER, copy->order, 4},
+		{COPY_REG_CONTROL, COPY_CONTROL_ENABLE, 4},
 	};
 	uint32_t status;
 	int err = 0;
@@ -80,7 +80,8 @@ static int engine_enable(struct ts_copy *copy)
 					writes[i].width);
 	status = copy_engine_status(copy);
 	if (err || COPY_STATUS_STATE(status) != COPY_STATE_READY)
-		return base_error(-EIO, "copy engine: it was started and reports state %u, error %u",
+		return base_error(-EIO,
+				  "copy engine: it was started and reports state %u, error %u",
 				  COPY_STATUS_STATE(status), COPY_STATUS_ERROR(status));
 	return 0;
 }
@@ -94,17 +95,23 @@ static int engine_identify(struct ts_copy *copy, unsigned int ring_entries)
 	if (dma_dev_reg_read(copy->dev, 0, COPY_REG_ID, &id, 4) || id != COPY_ID ||
 	    dma_dev_reg_read(copy->dev, 0, COPY_REG_CAP, &cap, 8) ||
 	    dma_dev_reg_read(copy->dev, 0, COPY_REG_STATUS, &status, 4))
-		return base_error(-ENODEV, "ts_copy_open: %s is not a copy engine; open one, for "
-					   "example soft:copy", dma_dev_uri(copy->dev));
+		return base_error(-ENODEV,
+				  "ts_copy_open: %s is not a copy engine; open one, for "
+				  "example soft:copy",
+				  dma_dev_uri(copy->dev));
 	if (COPY_STATUS_STATE(status) != COPY_STATE_DISABLED)
-		return base_error(-EBUSY, "ts_copy_open: the engine of %s is in use; close its other "
-					  "user first", dma_dev_uri(copy->dev));
+		return base_error(-EBUSY,
+				  "ts_copy_open: the engine of %s is in use; close its other "
+				  "user first",
+				  dma_dev_uri(copy->dev));
 	min_order = COPY_CAP_MIN_ORDER(cap);
 	max_order = COPY_CAP_MAX_ORDER(cap);
 	copy->order = order_of(ring_entries) > min_order ? order_of(ring_entries) : min_order;
 	if (copy->order > max_order || copy->order > MOST_ORDER)
-		return base_error(-EINVAL, "ts_copy_open: %u ring entries asked, the engine has rings "
-					   "of 2^%u to 2^%u", ring_entries, min_order, max_order);
+		return base_error(-EINVAL,
+				  "ts_copy_open: %u ring entries asked, the engine has rings "
+				  "of 2^%u to 2^%u",
+				  ring_entries, min_order, max_order);
 	copy->max_pieces = COPY_CAP_MAX_PIECES(cap) < MOST_PIECES ? COPY_CAP_MAX_PIECES(cap)
 								  : MOST_PIECES;
 	copy->max_bytes = 1ULL << (COPY_CAP_LENGTH_ORDER(cap) & 63);
@@ -134,7 +141,8 @@ static int rings_open(struct ts_copy *copy)
 	copy->cookies = base_zalloc(size * sizeof(*copy->cookies));
 	copy->kept = base_zalloc(size * sizeof(*copy->kept));
 	if (!copy->lists || !copy->cookies || !copy->kept)
-		return base_error(-ENOMEM, "ts_copy_open: no memory for a ring of %u entries", size);
+		return base_error(-ENOMEM, "ts_copy_open: no memory for a ring of %u entries",
+				  size);
 	return 0;
 }
 
@@ -155,7 +163,8 @@ int ts_copy_open(struct dma_dev *dev, unsigned int ring_entries, struct ts_copy 
 	int err;
 
 	if (!ring_entries || ring_entries > TS_COPY_MAX_RING)
-		return base_error(-EINVAL, "ts_copy_open: %u ring entries asked; 1 to %u are possible",
+		return base_error(-EINVAL,
+				  "ts_copy_open: %u ring entries asked; 1 to %u are possible",
 				  ring_entries, TS_COPY_MAX_RING);
 	new = base_zalloc(sizeof(*new));
 	if (!new)
@@ -224,4 +233,3 @@ int ts_copy_reset(struct ts_copy *copy)
 	copy->broken = err;
 	return err;
 }
-

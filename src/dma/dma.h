@@ -55,6 +55,7 @@
 
 /* Reasons to leave the fast path, in the low bits of the backend's generation. */
 #define WATCH_FORKED 1U
+#define WATCH_DIRECT 2U /* nothing is translated */
 
 /*
  * Where the thread's next link is likely to go: the part of one reservation that

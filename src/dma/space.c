@@ -80,6 +80,8 @@ int dma_space_create(struct backend *be, struct dma_space **created)
 	    iova_space_init(&space->iova, be->first >> GRANULE_SHIFT, be->last >> GRANULE_SHIFT))
 		goto no_memory;
 	space->be = be;
+	if (!be->translates)
+		be->gen_watch |= WATCH_DIRECT;
 	space->present = be->leaf_bits[DMA_BIDIRECTIONAL] | be->leaf_bits[DMA_TO_DEVICE] |
 			 be->leaf_bits[DMA_FROM_DEVICE];
 	space->shared.shared = true;

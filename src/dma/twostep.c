@@ -43,13 +43,14 @@ static __cold bool alloc_refused(struct dma_dev *dev, size_t size)
 	return false;
 }
 
-static __always_inline bool try_alloc(struct dma_dev *dev, struct dma_iova_state *state,
-				      phys_addr_t phys, size_t size, unsigned int align_order,
-				      uint64_t flags)
+static __attribute__((__noinline__)) bool try_alloc_long(struct dma_dev *dev,
+							 struct dma_iova_state *state,
+							 phys_addr_t phys, size_t size,
+							 unsigned int align_order, uint64_t flags)
 {
 	struct dma_space *space = dev->space;
-	struct dma_slot *slot;
 	uint64_t offset = phys & GRANULE_MASK;
+	struct dma_slot *slot;
 	uint64_t pfn;
 
 	*state = (struct dma_iova_state){ 0 };
@@ -71,7 +72,21 @@ static __always_inline bool try_alloc(struct dma_dev *dev, struct dma_iova_state
 bool dma_iova_try_alloc(struct dma_dev *dev, struct dma_iova_state *state, phys_addr_t phys,
 			size_t size)
 {
-	return try_alloc(dev, state, phys, size, 0, 0);
+	struct dma_slot *slot = dev->space->slots[base_thread];
+	uint64_t offset = phys & GRANULE_MASK;
+	uint64_t pfn;
+
+	/* One granule, if the thread holds a free one. */
+	if (unlikely(!slot || size - 1 >= GRANULE - offset ||
+		     dma_gen_watch(dev->be) & PGT_GEN_WATCH))
+		return try_alloc_long(dev, state, phys, size, 0, 0);
+	pfn = iova_alloc_short(&dev->space->iova, &slot->iova, 1, dev->limit_pfn, IOVA_TWO_STEP);
+	if (unlikely(!pfn))
+		return try_alloc_long(dev, state, phys, size, 0, 0);
+	counter_step(&slot->allocs);
+	state->addr = pfn << GRANULE_SHIFT | offset;
+	state->__size = size;
+	return true;
 }
 
 bool dma_iova_try_alloc_flags(struct dma_dev *dev, struct dma_iova_state *state, phys_addr_t phys,
@@ -88,8 +103,8 @@ bool dma_iova_try_alloc_flags(struct dma_dev *dev, struct dma_iova_state *state,
 	}
 	if (align > GRANULE)
 		order = order_of(align >> GRANULE_SHIFT);
-	return try_alloc(dev, state, phys, size, order,
-			 flags & DMA_IOVA_WHOLE ? __DMA_IOVA_WHOLE : 0);
+	return try_alloc_long(dev, state, phys, size, order,
+			      flags & DMA_IOVA_WHOLE ? __DMA_IOVA_WHOLE : 0);
 }
 
 /* Linking. */
@@ -379,8 +394,7 @@ static __cold void not_reserved(struct dma_dev *dev, const struct dma_iova_state
 			   what, addr);
 }
 
-static __always_inline bool retire(struct dma_dev *dev, struct dma_slot *slot,
-				   const struct dma_iova_state *state)
+static bool retire(struct dma_dev *dev, struct dma_slot *slot, const struct dma_iova_state *state)
 {
 	if (unlikely(!dma_use_iova(state) || !dev->be->translates ||
 		     dma_gen_watch(dev->be) & WATCH_FORKED) ||
@@ -391,22 +405,33 @@ static __always_inline bool retire(struct dma_dev *dev, struct dma_slot *slot,
 	return true;
 }
 
+static __attribute__((__noinline__)) void free_long(struct dma_dev *dev,
+						    struct dma_iova_state *state)
+{
+	if (unlikely(!retire(dev, dma_slot(dev->space), state)))
+		not_reserved(dev, state, "free");
+	else
+		dma_take_away(dev->space, state_base(state), state_pages(state) << GRANULE_SHIFT, 0,
+			      RELEASE_IOVA, NULL, "free");
+}
+
 void dma_iova_free(struct dma_dev *dev, struct dma_iova_state *state)
 {
 	struct dma_space *space = dev->space;
-	struct dma_slot *slot = dma_slot(space);
-	dma_addr_t base = state_base(state);
-	uint64_t pages = state_pages(state);
+	struct dma_slot *slot = space->slots[base_thread];
+	uint64_t pfn = state->addr >> GRANULE_SHIFT;
 
-	if (unlikely(!retire(dev, slot, state))) {
-		not_reserved(dev, state, "free");
+	/* One granule, of which the cursor knows that nothing is linked there. */
+	if (unlikely(!slot || state->__size - 1 >= GRANULE - (state->addr & GRANULE_MASK) ||
+		     !pgt_cursor_empty(&slot->cursor, dma_gen_watch(dev->be),
+				       state->addr & ~GRANULE_MASK) ||
+		     !iova_retire_short(&slot->iova, pfn, 1, IOVA_TWO_STEP))) {
+		free_long(dev, state);
 		return;
 	}
-	if (likely(pages == 1 &&
-		   pgt_cursor_empty(&slot->cursor, dma_gen_watch(dev->be), base)))
-		iova_give_back(&space->iova, slot_iova(slot), base >> GRANULE_SHIFT, 1);
-	else
-		dma_take_away(space, base, pages << GRANULE_SHIFT, 0, RELEASE_IOVA, NULL, "free");
+	counter_step(&slot->frees);
+	if (unlikely(!iova_give_back_short(&space->iova, &slot->iova, pfn, 1)))
+		iova_give_back_slow(&space->iova, &slot->iova, pfn, 1);
 }
 
 void dma_iova_destroy_gather(struct dma_dev *dev, struct dma_iova_state *state, size_t mapped_len,

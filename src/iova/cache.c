@@ -19,13 +19,13 @@
 static uint32_t magazine_count(const struct iova_cache *cache, enum iova_class class,
 			       unsigned int order)
 {
-	return __atomic_load_n(&cache->count[class][order], __ATOMIC_RELAXED);
+	return (uint32_t)__atomic_load_n(&cache->magazine[class][order].count, __ATOMIC_RELAXED);
 }
 
 static void magazine_set_count(struct iova_cache *cache, enum iova_class class, unsigned int order,
 			       uint32_t count)
 {
-	__atomic_store_n(&cache->count[class][order], count, __ATOMIC_RELAXED);
+	__atomic_store_n(&cache->magazine[class][order].count, count, __ATOMIC_RELAXED);
 }
 
 void iova_cache_list(struct iova_space *space, struct iova_cache *cache)
@@ -44,6 +44,7 @@ void iova_cache_init(struct iova_space *space, struct iova_cache *cache)
 {
 	unsigned int i;
 
+	base_asym_init(&cache->asym);
 	for (i = 0; i < IOVA_MEMOS; i++)
 		cache->memo[i].index = UINT64_MAX;
 	pthread_mutex_lock(&space->lock);
@@ -74,7 +75,7 @@ static void depot_refill(struct iova_depot *depot, struct iova_cache *cache, enu
 	uint32_t n = *count < HALF ? *count : HALF;
 
 	*count -= n;
-	memcpy(cache->range[class][order], &depot->range[class][order][*count],
+	memcpy(cache->magazine[class][order].range, &depot->range[class][order][*count],
 	       n * sizeof(uint64_t));
 	magazine_set_count(cache, class, order, n);
 }
@@ -84,7 +85,7 @@ static void depot_refill(struct iova_depot *depot, struct iova_cache *cache, enu
 static void overflow(struct iova_space *space, struct iova_cache *cache, enum iova_class class,
 		     unsigned int order)
 {
-	uint64_t *range = cache->range[class][order];
+	uint64_t *range = cache->magazine[class][order].range;
 	unsigned int i;
 
 	for (i = 0; i < HALF; i++)
@@ -104,7 +105,7 @@ void iova_cache_put(struct iova_space *space, struct iova_cache *cache, uint64_t
 		overflow(space, cache, class, order);
 		count = magazine_count(cache, class, order);
 	}
-	cache->range[class][order][count] = pfn;
+	cache->magazine[class][order].range[count] = pfn;
 	magazine_set_count(cache, class, order, count + 1);
 }
 
@@ -119,7 +120,7 @@ uint64_t iova_cache_take(struct iova_space *space, struct iova_cache *cache, enu
 	count = magazine_count(cache, class, order);
 	if (!count)
 		return 0;
-	pfn = cache->range[class][order][count - 1];
+	pfn = cache->magazine[class][order].range[count - 1];
 	if (pfn + (1ULL << order) - 1 > limit_pfn)
 		return 0;
 	magazine_set_count(cache, class, order, count - 1);
@@ -176,7 +177,7 @@ static bool cache_recall(struct iova_space *space, struct iova_cache *cache, uin
 	for (class = 0; class < IOVA_CLASSES; class ++) {
 		for (order = 0; order < IOVA_CACHE_ORDERS; order++) {
 			count = magazine_count(cache, class, order);
-			kept = ranges_recall(space, cache->range[class][order], count, order,
+			kept = ranges_recall(space, cache->magazine[class][order].range, count, order,
 					     first_pfn, last_pfn);
 			magazine_set_count(cache, class, order, kept);
 			any |= kept != count;

@@ -212,26 +212,30 @@ struct iova_space {
 };
 
 /* Where the thread last found chunks; chunks never go, so this is never stale. */
-#define IOVA_MEMOS 8
+#define IOVA_MEMOS 16
 
 struct iova_memo {
 	uint64_t index; /* pfn >> IOVA_CHUNK_BITS */
 	struct iova_chunk *chunk;
 };
 
+struct iova_magazine {
+	uint64_t count;
+	uint64_t range[IOVA_MAGAZINE];
+};
+
 struct iova_cache {
 	struct base_asym asym;
-	uint32_t count[IOVA_CLASSES][IOVA_CACHE_ORDERS];
 	struct iova_memo memo[IOVA_MEMOS];
 	struct iova_cache *next;
 	struct iova_cache **link; /* what points here in the space's list; NULL: not in it */
-	uint64_t range[IOVA_CLASSES][IOVA_CACHE_ORDERS][IOVA_MAGAZINE];
+	struct iova_magazine magazine[IOVA_CLASSES][IOVA_CACHE_ORDERS];
 };
 
 uint64_t iova_alloc_slow(struct iova_space *space, struct iova_cache *cache, uint64_t pages,
 			 unsigned int align_order, uint64_t limit_pfn, enum iova_kind kind) __cold;
-int iova_retire_slow(struct iova_space *space, uint64_t pfn, uint64_t pages,
-		     enum iova_kind kind) __cold;
+int iova_retire_slow(struct iova_space *space, struct iova_cache *cache, uint64_t pfn,
+		     uint64_t pages, enum iova_kind kind) __cold;
 void iova_give_back_slow(struct iova_space *space, struct iova_cache *cache, uint64_t pfn,
 			 uint64_t pages) __cold;
 /* The chunk of @pfn, remembered in @cache (may be NULL); NULL if there is none. */
@@ -258,29 +262,86 @@ static __always_inline enum iova_class iova_class(const struct iova_space *space
 	return pfn > space->low_last ? IOVA_HIGH : IOVA_LOW;
 }
 
+/* The word of a live range in its record, up to IOVA_RECORD_LONG granules. */
+static __always_inline uint32_t iova_record_word(uint64_t pages, enum iova_kind kind)
+{
+	return (uint32_t)kind << IOVA_RECORD_SHIFT | (uint32_t)pages;
+}
+
+/*
+ * The short halves: what they cannot do at once, without a call, they leave undone,
+ * and answer 0 or false. @pages is 1..IOVA_CACHED_PAGES.
+ */
+static __always_inline uint64_t iova_alloc_short(struct iova_space *space,
+						 struct iova_cache *cache, uint64_t pages,
+						 uint64_t limit_pfn, enum iova_kind kind)
+{
+	struct iova_magazine *magazine =
+		&cache->magazine[iova_class(space, limit_pfn)][order_of(pages)];
+	const struct iova_memo *memo;
+	uint64_t pfn, held;
+
+	if (unlikely(!base_asym_enter(&cache->asym)))
+		return 0;
+	held = __atomic_load_n(&magazine->count, __ATOMIC_RELAXED);
+	pfn = magazine->range[(held - 1) % IOVA_MAGAZINE];
+	memo = &cache->memo[pfn >> IOVA_CHUNK_BITS & (IOVA_MEMOS - 1)];
+	if (unlikely(!held || pfn + (pages - 1) > limit_pfn ||
+		     memo->index != pfn >> IOVA_CHUNK_BITS)) {
+		base_asym_leave(&cache->asym);
+		return 0;
+	}
+	__atomic_store_n(&magazine->count, held - 1, __ATOMIC_RELAXED);
+	base_asym_leave(&cache->asym);
+	__atomic_store_n(iova_record(memo->chunk, pfn), iova_record_word(pages, kind),
+			 __ATOMIC_RELAXED);
+	return pfn;
+}
+
+static __always_inline bool iova_retire_short(struct iova_cache *cache, uint64_t pfn,
+					      uint64_t pages, enum iova_kind kind)
+{
+	const struct iova_memo *memo = &cache->memo[pfn >> IOVA_CHUNK_BITS & (IOVA_MEMOS - 1)];
+	uint32_t *record;
+
+	if (unlikely(memo->index != pfn >> IOVA_CHUNK_BITS))
+		return false;
+	record = iova_record(memo->chunk, pfn);
+	if (unlikely(__atomic_load_n(record, __ATOMIC_RELAXED) != iova_record_word(pages, kind)))
+		return false;
+	__atomic_store_n(record, 0, __ATOMIC_RELAXED);
+	return true;
+}
+
+static __always_inline bool iova_give_back_short(struct iova_space *space,
+						 struct iova_cache *cache, uint64_t pfn,
+						 uint64_t pages)
+{
+	struct iova_magazine *magazine = &cache->magazine[iova_class(space, pfn)][order_of(pages)];
+	uint64_t held;
+
+	if (unlikely(!base_asym_enter(&cache->asym)))
+		return false;
+	held = __atomic_load_n(&magazine->count, __ATOMIC_RELAXED);
+	if (unlikely(held >= IOVA_MAGAZINE)) {
+		base_asym_leave(&cache->asym);
+		return false;
+	}
+	magazine->range[held] = pfn;
+	__atomic_store_n(&magazine->count, held + 1, __ATOMIC_RELAXED);
+	base_asym_leave(&cache->asym);
+	return true;
+}
+
 static __always_inline uint64_t iova_alloc(struct iova_space *space, struct iova_cache *cache,
 					   uint64_t pages, unsigned int align_order,
 					   uint64_t limit_pfn, enum iova_kind kind)
 {
-	unsigned int order = order_of(pages);
+	if (likely(cache && pages - 1 < IOVA_CACHED_PAGES && align_order <= order_of(pages))) {
+		uint64_t pfn = iova_alloc_short(space, cache, pages, limit_pfn, kind);
 
-	if (likely(cache && pages - 1 < IOVA_CACHED_PAGES && align_order <= order) &&
-	    likely(base_asym_enter(&cache->asym))) {
-		enum iova_class class = iova_class(space, limit_pfn);
-		uint32_t *count = &cache->count[class][order];
-		uint32_t held = __atomic_load_n(count, __ATOMIC_RELAXED);
-		uint64_t pfn = held ? cache->range[class][order][held - 1] : 0;
-
-		if (likely(held && pfn + (pages - 1) <= limit_pfn)) {
-			uint32_t record = (uint32_t)kind << IOVA_RECORD_SHIFT | (uint32_t)pages;
-
-			__atomic_store_n(count, held - 1, __ATOMIC_RELAXED);
-			base_asym_leave(&cache->asym);
-			__atomic_store_n(iova_record(iova_chunk(space, cache, pfn), pfn), record,
-					 __ATOMIC_RELAXED);
+		if (likely(pfn))
 			return pfn;
-		}
-		base_asym_leave(&cache->asym);
 	}
 	return iova_alloc_slow(space, cache, pages, align_order, limit_pfn, kind);
 }
@@ -288,40 +349,18 @@ static __always_inline uint64_t iova_alloc(struct iova_space *space, struct iova
 static __always_inline int iova_retire(struct iova_space *space, struct iova_cache *cache,
 				       uint64_t pfn, uint64_t pages, enum iova_kind kind)
 {
-	if (likely(cache && pages < IOVA_RECORD_LONG)) {
-		struct iova_chunk *chunk = iova_chunk(space, cache, pfn);
-		uint32_t *record = chunk ? iova_record(chunk, pfn) : NULL;
-
-		if (likely(record &&
-			   __atomic_load_n(record, __ATOMIC_RELAXED) ==
-				   ((uint32_t)kind << IOVA_RECORD_SHIFT | (uint32_t)pages))) {
-			__atomic_store_n(record, 0, __ATOMIC_RELAXED);
-			return 0;
-		}
-	}
-	return iova_retire_slow(space, pfn, pages, kind);
+	if (likely(cache && pages < IOVA_RECORD_LONG &&
+		   iova_retire_short(cache, pfn, pages, kind)))
+		return 0;
+	return iova_retire_slow(space, cache, pfn, pages, kind);
 }
 
 static __always_inline void iova_give_back(struct iova_space *space, struct iova_cache *cache,
 					   uint64_t pfn, uint64_t pages)
 {
-	unsigned int order = order_of(pages);
-
-	if (likely(cache && pages - 1 < IOVA_CACHED_PAGES) &&
-	    likely(base_asym_enter(&cache->asym))) {
-		enum iova_class class = iova_class(space, pfn);
-		uint32_t *count = &cache->count[class][order];
-		uint32_t held = __atomic_load_n(count, __ATOMIC_RELAXED);
-
-		if (likely(held < IOVA_MAGAZINE)) {
-			cache->range[class][order][held] = pfn;
-			__atomic_store_n(count, held + 1, __ATOMIC_RELAXED);
-			base_asym_leave(&cache->asym);
-			return;
-		}
-		base_asym_leave(&cache->asym);
-	}
-	iova_give_back_slow(space, cache, pfn, pages);
+	if (unlikely(!cache || pages - 1 >= IOVA_CACHED_PAGES ||
+		     !iova_give_back_short(space, cache, pfn, pages)))
+		iova_give_back_slow(space, cache, pfn, pages);
 }
 
 #endif

@@ -139,7 +139,8 @@ uint64_t iova_live(struct iova_space *space, uint64_t pfn, enum iova_kind *kind)
 	return chunk ? record_pages(iova_record(chunk, pfn), kind) : 0;
 }
 
-int iova_retire_slow(struct iova_space *space, uint64_t pfn, uint64_t pages, enum iova_kind kind)
+int iova_retire_slow(struct iova_space *space, struct iova_cache *cache, uint64_t pfn,
+		     uint64_t pages, enum iova_kind kind)
 {
 	enum iova_kind live_kind = kind;
 	uint64_t live_pages = iova_live(space, pfn, &live_kind);
@@ -160,7 +161,8 @@ int iova_retire_slow(struct iova_space *space, uint64_t pfn, uint64_t pages, enu
 				  (unsigned long long)pfn, (unsigned long long)live_pages,
 				  live_kind == IOVA_STREAMING ? "streaming" : "two-step");
 	/* The rest of a long record may stay: alone it says nothing. */
-	record = iova_record(iova_records_find(space, pfn), pfn);
+	record = iova_record(cache ? iova_chunk(space, cache, pfn) : iova_records_find(space, pfn),
+			     pfn);
 	__atomic_store_n(record, 0, __ATOMIC_RELAXED);
 	return 0;
 }

@@ -160,6 +160,8 @@ uint64_t iova_alloc_slow(struct iova_space *space, struct iova_cache *cache, uin
 		if (pfn)
 			iova_records_set(space, pfn, pages, kind);
 		pthread_mutex_unlock(&space->lock);
+		if (pfn && cache)
+			iova_chunk(space, cache, pfn);
 	}
 	if (!pfn && !err)
 		base_error(

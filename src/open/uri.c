@@ -43,14 +43,20 @@ static int check_key(const struct uri *uri, const char *key, unsigned int at)
 	const struct uri_option *other = uri_find(uri, key);
 
 	if (!*key)
-		return base_error(-EINVAL, "URI: an option without a name at byte %u; write "
-					   "key=value", at);
+		return base_error(-EINVAL,
+				  "URI: an option without a name at byte %u; write "
+				  "key=value",
+				  at);
 	if (!is_key(key))
-		return base_error(-EINVAL, "URI: \"%.40s\" at byte %u is no option's name; names have "
-					   "lower-case letters, digits, '-' and '_'", key, at);
+		return base_error(-EINVAL,
+				  "URI: \"%.40s\" at byte %u is no option's name; names have "
+				  "lower-case letters, digits, '-' and '_'",
+				  key, at);
 	if (other)
-		return base_error(-EINVAL, "URI: option \"%.40s\" at byte %u was given at byte %u "
-					   "already", key, at, other->at);
+		return base_error(-EINVAL,
+				  "URI: option \"%.40s\" at byte %u was given at byte %u "
+				  "already",
+				  key, at, other->at);
 	return 0;
 }
 
@@ -62,7 +68,8 @@ static int add_option(struct uri *uri, char *word, unsigned int at)
 	int err;
 
 	if (uri->nr_options == URI_MAX_OPTIONS)
-		return base_error(-EINVAL, "URI: more than %u options; the one at byte %u is too many",
+		return base_error(-EINVAL,
+				  "URI: more than %u options; the one at byte %u is too many",
 				  URI_MAX_OPTIONS, at);
 	if (equals) {
 		*equals = '\0';
@@ -72,9 +79,11 @@ static int add_option(struct uri *uri, char *word, unsigned int at)
 	if (err)
 		return err;
 	if (equals && !*value)
-		return base_error(-EINVAL, "URI: option \"%.40s\" at byte %u has no value behind its "
-					   "'='", word, at);
-	uri->options[uri->nr_options++] = (struct uri_option){ word, value, at };
+		return base_error(-EINVAL,
+				  "URI: option \"%.40s\" at byte %u has no value behind its "
+				  "'='",
+				  word, at);
+	uri->options[uri->nr_options++] = (struct uri_option){word, value, at};
 	return 0;
 }
 
@@ -94,8 +103,10 @@ static int parse_words(struct uri *uri, char *rest)
 			uri->model = rest;
 			uri->model_at = at;
 		} else if (!*rest) {
-			return base_error(-EINVAL, "URI: nothing between two commas, or behind the "
-						   "last, at byte %u", at);
+			return base_error(-EINVAL,
+					  "URI: nothing between two commas, or behind the "
+					  "last, at byte %u",
+					  at);
 		} else {
 			err = add_option(uri, rest, at);
 			if (err)
@@ -114,8 +125,9 @@ int uri_parse(const char *text, struct uri *uri)
 	char *colon;
 
 	if (!len)
-		return base_error(-EINVAL, "URI: there is none; write scheme:[model][,key=value]..., for "
-					   "example soft:");
+		return base_error(-EINVAL,
+				  "URI: there is none; write scheme:[model][,key=value]..., for "
+				  "example soft:");
 	if (len > URI_MAX_LENGTH)
 		return base_error(-EINVAL, "URI: longer than %u bytes", URI_MAX_LENGTH);
 	for (size_t i = 0; i < len; i++)
@@ -130,13 +142,16 @@ int uri_parse(const char *text, struct uri *uri)
 
 	colon = strchr(uri->text, ':');
 	if (!colon)
-		return base_error(-EINVAL, "URI: \"%.40s\" has no colon; write "
-					   "scheme:[model][,key=value]..., for example soft:", text);
+		return base_error(-EINVAL,
+				  "URI: \"%.40s\" has no colon; write "
+				  "scheme:[model][,key=value]..., for example soft:",
+				  text);
 	*colon = '\0';
 	if (!is_key(uri->scheme))
-		return base_error(-EINVAL, "URI: \"%.40s\" before the colon at byte %zu is no scheme; "
-					   "write for example soft:", uri->scheme,
-				  (size_t)(colon - uri->text));
+		return base_error(-EINVAL,
+				  "URI: \"%.40s\" before the colon at byte %zu is no scheme; "
+				  "write for example soft:",
+				  uri->scheme, (size_t)(colon - uri->text));
 	return parse_words(uri, colon + 1);
 }
 
@@ -150,7 +165,7 @@ int uri_model_is_option(struct uri *uri)
 	if (err)
 		return err;
 	memmove(uri->options + 1, uri->options, uri->nr_options * sizeof(*uri->options));
-	uri->options[0] = (struct uri_option){ uri->model, "", uri->model_at };
+	uri->options[0] = (struct uri_option){uri->model, "", uri->model_at};
 	uri->nr_options++;
 	uri->model = "";
 	return 0;
@@ -158,8 +173,10 @@ int uri_model_is_option(struct uri *uri)
 
 static int digit_of(char c, unsigned int base)
 {
-	int digit = is_digit(c) ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 :
-		    c >= 'A' && c <= 'F' ? c - 'A' + 10 : 16;
+	int digit = is_digit(c)		   ? c - '0'
+		    : c >= 'a' && c <= 'f' ? c - 'a' + 10
+		    : c >= 'A' && c <= 'F' ? c - 'A' + 10
+					   : 16;
 
 	return digit < (int)base ? digit : -1;
 }
@@ -178,11 +195,14 @@ int uri_number(const char *value, uint64_t min, uint64_t max, uint64_t *out)
 
 	for (; digit_of(*c, base) >= 0; c++)
 		fits = !__builtin_mul_overflow(number, base, &number) &&
-		       !__builtin_add_overflow(number, (uint64_t)digit_of(*c, base), &number) && fits;
+		       !__builtin_add_overflow(number, (uint64_t)digit_of(*c, base), &number) &&
+		       fits;
 	shift = suffix_shift(*c);
 	if (c == digits || c[shift ? 1 : 0])
-		return base_error(-EINVAL, "\"%.40s\" is not a number; write decimal or 0x and "
-					   "hexadecimal digits, then perhaps K, M or G", value);
+		return base_error(-EINVAL,
+				  "\"%.40s\" is not a number; write decimal or 0x and "
+				  "hexadecimal digits, then perhaps K, M or G",
+				  value);
 	if (!fits || number > UINT64_MAX >> shift || number << shift < min || number << shift > max)
 		return base_error(-ERANGE, "%.40s is not between %llu and %llu", value,
 				  (unsigned long long)min, (unsigned long long)max);

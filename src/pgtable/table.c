@@ -97,12 +97,17 @@ static bool unhook_empty(struct pgtable *pt, uint64_t iova, const uint64_t *tabl
 
 void pgt_drop_table(struct pgtable *pt, uint64_t iova, uint64_t *table, struct pgt_removed *removed)
 {
+	iova = align_down(iova, PGT_TABLE_SPAN);
 	if (likely(counter_read(&pt->tables) <= PGT_KEEP_TABLES))
 		return;
 	if (!unhook_empty(pt, iova, table))
 		return;
 	pgt_list_table(pt, table, &removed->free_tables);
 	removed->nr_free_tables++;
+	/* Walkers may be inside for any address that the table spans. */
+	if (removed->first > removed->last || removed->first > iova)
+		removed->first = iova;
+	removed->last = iova + PGT_TABLE_SPAN - 1;
 }
 
 /* Free one empty table, if its addresses can be had. */

@@ -81,7 +81,7 @@ static void run_one(struct copy_model *model, const struct rings *rings, uint32_
 	uint64_t slot = index & ((1u << rings->order) - 1);
 	uint8_t desc[COPY_DESC_SIZE];
 
-	*outcome = (struct copy_outcome){ .how = COPY_ENDED };
+	*outcome = (struct copy_outcome){.how = COPY_ENDED};
 	if (!copy_bus_move(&model->mover, rings->ring_base + slot * COPY_DESC_SIZE, desc,
 			   sizeof(desc), false, &outcome->addr)) {
 		outcome->how = COPY_RING_FAULT;
@@ -108,7 +108,7 @@ static void power_on(struct copy_model *model)
 	model->error_addr = 0;
 	model->tail = 0;
 	__atomic_store_n(&model->head, 0, __ATOMIC_RELAXED);
-	model->rings = (struct rings){ 0 };
+	model->rings = (struct rings){0};
 	__atomic_store_n(&model->mover.stop, 0, __ATOMIC_RELAXED);
 }
 
@@ -143,8 +143,9 @@ static uint32_t run_pending(struct copy_model *model)
 		if (model->closing || model->state == COPY_STATE_STOPPING)
 			break;
 		if (outcome.how == COPY_RING_FAULT || outcome.how == COPY_DONE_FAULT) {
-			halt(model, outcome.how == COPY_RING_FAULT ? COPY_ERR_RING_FAULT
-							      : COPY_ERR_DONE_FAULT,
+			halt(model,
+			     outcome.how == COPY_RING_FAULT ? COPY_ERR_RING_FAULT
+							    : COPY_ERR_DONE_FAULT,
 			     outcome.addr);
 			break;
 		}
@@ -204,7 +205,8 @@ static int copy_reg_read(void *arg, unsigned int bar, uint64_t offset, uint64_t 
 		break;
 	case COPY_REG_CAP:
 		has = 8;
-		got = MIN_ORDER | MAX_ORDER << 8 | COPY_LENGTH_ORDER << 16 | (uint64_t)COPY_MAX_PIECES << 32;
+		got = MIN_ORDER | MAX_ORDER << 8 | COPY_LENGTH_ORDER << 16 |
+		      (uint64_t)COPY_MAX_PIECES << 32;
 		break;
 	case COPY_REG_RING_BASE:
 		has = 8;

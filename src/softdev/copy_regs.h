@@ -11,13 +11,14 @@
  * it is DISABLED and every register has its first value. An engine that cannot
  * reach its rings is HALTED, with a reason and an address, until it is reset.
  *
- * Rings. Both have 2^RING_ORDER entries. TAIL counts the descriptors that the driver
- * has written, HEAD those that the engine has done, of which the last one's completion
- * may still be on its way, both modulo 2^32; entry n of a ring is at n modulo its size. The completion of descriptor n is entry n of
- * the completion ring. A descriptor and its scatter lists belong to the engine from
- * the doorbell until its completion is valid. The driver must not ring for descriptor
- * n before it has read the completion of n - 2^RING_ORDER; the engine checks what it
- * can, that TAIL only grows and is at most a ring ahead of HEAD, and halts otherwise.
+ * Rings. Both have 2^RING_ORDER entries; entry n of a ring is at n modulo its size, and
+ * the completion of descriptor n is entry n of the completion ring. TAIL counts the
+ * descriptors that the driver has written, HEAD those that the engine has done, of
+ * which the last one's completion may still be on its way, both modulo 2^32. A
+ * descriptor and its scatter lists belong to the engine from the doorbell until its
+ * completion is valid. The driver must not ring for descriptor n before it has read the
+ * completion of n - 2^RING_ORDER; the engine checks what it can, that TAIL only grows
+ * and is at most a ring ahead of HEAD, and halts otherwise.
  *
  * Bus. A request of the engine never crosses a 4096-byte boundary, as PCI
  * Express demands, so an address reported with a fault is the address refused.

@@ -54,8 +54,8 @@ static size_t bus_move(struct copy_mover *mover, struct side *side, uint8_t *buf
 bool copy_bus_move(struct copy_mover *mover, uint64_t addr, void *buf, size_t len, bool write,
 		   uint64_t *fault)
 {
-	struct copy_piece piece = { addr, len };
-	struct side side = { &piece, 0, 0 };
+	struct copy_piece piece = {addr, len};
+	struct side side = {&piece, 0, 0};
 
 	return bus_move(mover, &side, buf, len, write, fault) == len;
 }
@@ -72,7 +72,7 @@ static unsigned int fetch_side(struct copy_mover *mover, struct copy_piece *piec
 	if (!list) {
 		if (nr || copy_wraps(addr, length))
 			return COPY_CODE_BAD_DESCRIPTOR;
-		pieces[0] = (struct copy_piece){ addr, length };
+		pieces[0] = (struct copy_piece){addr, length};
 		return COPY_CODE_OK;
 	}
 	if (!nr || nr > COPY_MAX_PIECES || addr % COPY_PIECE_SIZE ||
@@ -145,8 +145,8 @@ static bool descriptor_valid(const uint8_t *desc)
 		return false;
 	switch (opcode) {
 	case COPY_OP_NOP:
-		return !flags && all_zero(desc + COPY_DESC_LENGTH,
-					  COPY_DESC_RESERVED1 - COPY_DESC_LENGTH);
+		return !flags &&
+		       all_zero(desc + COPY_DESC_LENGTH, COPY_DESC_RESERVED1 - COPY_DESC_LENGTH);
 	case COPY_OP_COPY:
 		if (flags & ~(COPY_FLAG_SRC_LIST | COPY_FLAG_DST_LIST))
 			return false;
@@ -163,7 +163,7 @@ static bool descriptor_valid(const uint8_t *desc)
 
 void copy_transfer(struct copy_mover *mover, const uint8_t *desc, struct copy_outcome *outcome)
 {
-	struct side src = { mover->src, 0, 0 }, dst = { mover->dst, 0, 0 };
+	struct side src = {mover->src, 0, 0}, dst = {mover->dst, 0, 0};
 	uint8_t flags = desc[COPY_DESC_FLAGS];
 	uint64_t length = get_le64(desc + COPY_DESC_LENGTH);
 	bool copy = desc[COPY_DESC_OPCODE] == COPY_OP_COPY;
@@ -189,4 +189,3 @@ void copy_transfer(struct copy_mover *mover, const uint8_t *desc, struct copy_ou
 			memcpy(mover->burst + i, desc + COPY_DESC_SRC, 8);
 	move_bytes(mover, copy ? &src : NULL, &dst, length, outcome);
 }
-

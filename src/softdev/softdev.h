@@ -27,7 +27,7 @@
  */
 int softdev_copy_create(struct dma_port *port, bool own_thread, void **model);
 
-extern const struct dma_model_ops softdev_copy_ops;        /* with step */
+extern const struct dma_model_ops softdev_copy_ops; /* with step */
 extern const struct dma_model_ops softdev_copy_thread_ops; /* without */
 
 #endif

@@ -46,16 +46,15 @@ static void in_mode(const char *uri)
 	expect_logged(&setup, gone.addr + 9, true);
 
 	/* Memory that was mapped for reading only is not written. */
-	assert_int_equal(ts_copy_fill(setup.copy, 0, &(struct ts_copy_seg){ in.addr + 5, 64 }, 1, 3),
-			 0);
+	assert_int_equal(fill_one(&setup, 0, in.addr + 5, 64, 3), 0);
 	expect(&setup, 3, TS_COPY_WRITE_FAULT, in.addr + 5, 0);
 	expect_logged(&setup, in.addr + 5, true);
 
 	/* The second piece is bad: the first arrives. */
-	from[0] = (struct ts_copy_seg){ in.addr + 1, 4097 };
-	from[1] = (struct ts_copy_seg){ gone.addr, 3 };
-	to[0] = (struct ts_copy_seg){ out.addr, 4000 };
-	to[1] = (struct ts_copy_seg){ out.addr + 4096, 100 };
+	from[0] = (struct ts_copy_seg){in.addr + 1, 4097};
+	from[1] = (struct ts_copy_seg){gone.addr, 3};
+	to[0] = (struct ts_copy_seg){out.addr, 4000};
+	to[1] = (struct ts_copy_seg){out.addr + 4096, 100};
 	assert_int_equal(ts_copy_submit(setup.copy, from, 2, to, 2, 4), 0);
 	expect(&setup, 4, TS_COPY_READ_FAULT, gone.addr, 4097);
 	expect_logged(&setup, gone.addr, false);

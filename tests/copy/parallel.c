@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Engines of one address space, each with a driver's thread of its own, do not disturb each other. */
+/*
+ * Engines of one address space, each with a driver's thread of its own, do not disturb
+ * each other.
+ */
 #include <pthread.h>
 
 #include "setup.h"
@@ -20,7 +23,7 @@ static unsigned int one_round(struct worker *worker, struct ts_copy *copy, uint8
 			      uint8_t *dst, uint8_t round)
 {
 	uint8_t byte = (uint8_t)(worker->number * 64 + round);
-	struct ts_copy_result result = { .status = 1 };
+	struct ts_copy_result result = {.status = 1};
 	unsigned int wrong = 0;
 	dma_addr_t from, to;
 
@@ -30,8 +33,8 @@ static unsigned int one_round(struct worker *worker, struct ts_copy *copy, uint8
 	to = dma_map_single(worker->dev, dst, SIZE, DMA_FROM_DEVICE);
 	if (dma_mapping_error(worker->dev, from) || dma_mapping_error(worker->dev, to))
 		return 1;
-	wrong += !!ts_copy_submit(copy, &(struct ts_copy_seg){ from, SIZE }, 1,
-				  &(struct ts_copy_seg){ to, SIZE }, 1, byte);
+	wrong += !!ts_copy_submit(copy, &(struct ts_copy_seg){from, SIZE}, 1,
+				  &(struct ts_copy_seg){to, SIZE}, 1, byte);
 	wrong += !!ts_copy_wait(copy, &result, -1);
 	wrong += result.status || result.cookie != byte || result.bytes != SIZE;
 	dma_unmap_single(worker->dev, to, SIZE, DMA_FROM_DEVICE);
@@ -59,7 +62,7 @@ static void *work(void *arg)
 
 static void engines_of_a_space(void **state)
 {
-	struct worker workers[ENGINES] = { 0 };
+	struct worker workers[ENGINES] = {0};
 	uint64_t leaks = dma_leak_count();
 	struct dma_stats stats;
 

@@ -20,23 +20,20 @@ static void segments(void **state)
 	many = calloc(ts_copy_max_segs(setup.copy) + 1, sizeof(*many));
 	assert_non_null(many);
 	for (size_t i = 0; i <= ts_copy_max_segs(setup.copy); i++)
-		many[i] = (struct ts_copy_seg){ src.addr, 1 };
+		many[i] = (struct ts_copy_seg){src.addr, 1};
 	{
 		const size_t most = ts_copy_max_segs(setup.copy);
 		const uint64_t longest = ts_copy_max_bytes(setup.copy);
-		const struct ts_copy_seg good = { src.addr, 8 }, to = { dst.addr, 8 };
-		const struct ts_copy_seg pair[2] = { good, { dst.addr, 0 } };
+		const struct ts_copy_seg good = {src.addr, 8}, to = {dst.addr, 8};
+		const struct ts_copy_seg pair[2] = {good, {dst.addr, 0}};
 		const struct {
 			struct ts_copy_seg seg;
 			int err;
 		} bad[] = {
-			{ { src.addr, 0 }, -EINVAL },
-			{ { src.addr, 7 }, -EINVAL },
-			{ { src.addr, 9 }, -EINVAL },
-			{ { last - 6, 8 }, -EINVAL },
-			{ { src.addr, last }, -EINVAL },
-			{ { 1, longest + 1 }, -E2BIG },
-			{ { 0, last }, -E2BIG },
+			{{src.addr, 0}, -EINVAL},    {{src.addr, 7}, -EINVAL},
+			{{src.addr, 9}, -EINVAL},    {{last - 6, 8}, -EINVAL},
+			{{src.addr, last}, -EINVAL}, {{1, longest + 1}, -E2BIG},
+			{{0, last}, -E2BIG},
 		};
 
 		for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
@@ -118,7 +115,7 @@ static void in_use(void **state)
 	assert_int_equal(setup_live(setup.dev), live);
 	/* The one that has it is not disturbed. */
 	buffer_open(setup.dev, &dst, PAGE, DMA_FROM_DEVICE);
-	assert_int_equal(ts_copy_fill(setup.copy, 1, &(struct ts_copy_seg){ dst.addr, 1 }, 1, 1), 0);
+	assert_int_equal(fill_one(&setup, 1, dst.addr, 1, 1), 0);
 	assert_int_equal(next_result(&setup).status, 0);
 	assert_int_equal(dst.mem[0], 1);
 	buffer_close(setup.dev, &dst);
@@ -173,12 +170,9 @@ static void names(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(segments),
-		cmocka_unit_test(ring_sizes),
-		cmocka_unit_test(not_an_engine),
-		cmocka_unit_test(in_use),
-		cmocka_unit_test(no_memory),
-		cmocka_unit_test(names),
+		cmocka_unit_test(segments),	 cmocka_unit_test(ring_sizes),
+		cmocka_unit_test(not_an_engine), cmocka_unit_test(in_use),
+		cmocka_unit_test(no_memory),	 cmocka_unit_test(names),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -58,8 +58,8 @@ static void unmapped_rings(void **state)
 		uint64_t base;
 		unsigned int error;
 	} rings[] = {
-		{ COPY_REG_RING_BASE, COPY_ERR_RING_FAULT },
-		{ COPY_REG_DONE_BASE, COPY_ERR_DONE_FAULT },
+		{COPY_REG_RING_BASE, COPY_ERR_RING_FAULT},
+		{COPY_REG_DONE_BASE, COPY_ERR_DONE_FAULT},
 	};
 
 	(void)state;
@@ -186,7 +186,7 @@ static void long_transfers(void **state)
 	setup_open(&setup, THREADED, 8);
 	buffer_open(setup.dev, &dst, 1024 * PAGE, DMA_FROM_DEVICE);
 	for (size_t i = 0; i < 4096; i++)
-		to[i] = (struct ts_copy_seg){ dst.addr, dst.size };
+		to[i] = (struct ts_copy_seg){dst.addr, dst.size};
 	for (uint64_t i = 0; i < 4; i++)
 		assert_int_equal(ts_copy_fill(setup.copy, ~0ULL, to, 4096, i), 0);
 	assert_int_equal(ts_copy_wait(setup.copy, &result, 1), -ETIME);

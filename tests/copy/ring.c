@@ -59,9 +59,7 @@ static void always_full(void **state)
 		int nr;
 
 		while (submitted < 4000 && ts_copy_pending(setup.copy) < 2) {
-			assert_int_equal(ts_copy_fill(setup.copy, submitted,
-						      &(struct ts_copy_seg){ dst.addr, 8 }, 1,
-						      submitted), 0);
+			assert_int_equal(fill_one(&setup, submitted, dst.addr, 8, submitted), 0);
 			submitted++;
 		}
 		nr = ts_copy_poll(setup.copy, &result, 1);
@@ -84,10 +82,8 @@ static void full(void **state)
 	setup_open(&setup, STEPPED, 4);
 	buffer_open(setup.dev, &dst, PAGE, DMA_FROM_DEVICE);
 	for (uint64_t i = 0; i < 4; i++)
-		assert_int_equal(ts_copy_fill(setup.copy, ~i, &(struct ts_copy_seg){ dst.addr + 8 * i,
-										     8 }, 1, i), 0);
-	assert_int_equal(ts_copy_fill(setup.copy, 0, &(struct ts_copy_seg){ dst.addr + 32, 8 }, 1, 4),
-			 -EAGAIN);
+		assert_int_equal(fill_one(&setup, ~i, dst.addr + 8 * i, 8, i), 0);
+	assert_int_equal(fill_one(&setup, 0, dst.addr + 32, 8, 4), -EAGAIN);
 	assert_int_equal(ts_copy_poll(setup.copy, results, 0), 0);
 	assert_int_equal(ts_copy_poll(setup.copy, results, 8), 4);
 	assert_int_equal(ts_copy_poll(setup.copy, results, 8), 0);
@@ -112,8 +108,8 @@ static void full_pool(void **state)
 	buffer_open(setup.dev, &src, 2 * PIECES, DMA_TO_DEVICE);
 	buffer_open(setup.dev, &dst, 2 * PIECES, DMA_FROM_DEVICE);
 	for (unsigned int i = 0; i < PIECES; i++) {
-		from[i] = (struct ts_copy_seg){ src.addr + 2 * i, 1 };
-		to[i] = (struct ts_copy_seg){ dst.addr + 2 * i + 1, 1 };
+		from[i] = (struct ts_copy_seg){src.addr + 2 * i, 1};
+		to[i] = (struct ts_copy_seg){dst.addr + 2 * i + 1, 1};
 	}
 	for (size_t round = 0; round < 40; round++) {
 		size_t nr = PIECES - round * 53, in_flight = 0;
@@ -146,7 +142,7 @@ static void full_pool(void **state)
 
 static void waiting(void **state)
 {
-	struct ts_copy_result result = { .cookie = 0x77 };
+	struct ts_copy_result result = {.cookie = 0x77};
 	struct setup setup;
 
 	(void)state;

@@ -38,14 +38,15 @@ static size_t cut(struct ts_copy_seg *segs, size_t most, dma_addr_t addr, uint64
 
 		len = len > left ? left : len;
 		at += next_random() % gap;
-		segs[i] = (struct ts_copy_seg){ addr + at, len };
+		segs[i] = (struct ts_copy_seg){addr + at, len};
 		at += len;
 		total -= len;
 	}
 	return nr;
 }
 
-static void gather(uint8_t *out, const struct buffer *src, const struct ts_copy_seg *segs, size_t nr)
+static void gather(uint8_t *out, const struct buffer *src, const struct ts_copy_seg *segs,
+		   size_t nr)
 {
 	for (size_t i = 0; i < nr; out += segs[i++].len)
 		memcpy(out, src->mem + (segs[i].addr - src->addr), segs[i].len);
@@ -132,7 +133,8 @@ static void linked_range(void **state)
 			memset(pages[i], (int)(i + 1), PAGE);
 			memset(out + i * PAGE, (int)(i + 1), PAGE);
 			assert_int_equal(dma_iova_link(setup.dev, &iova, virt_to_phys(pages[i]),
-						       i * PAGE, PAGE, DMA_TO_DEVICE, 0), 0);
+						       i * PAGE, PAGE, DMA_TO_DEVICE, 0),
+					 0);
 		}
 		assert_int_equal(dma_iova_sync(setup.dev, &iova, 0, 8 * PAGE), 0);
 		assert_int_equal(copy_one(&setup, iova.addr, dst.addr, 8 * PAGE, 1), 0);

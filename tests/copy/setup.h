@@ -20,7 +20,7 @@
 #define STEPPED "soft:copy,thread=off"
 #define THREADED "soft:copy"
 
-static const char *const both_modes[] = { STEPPED, THREADED };
+static const char *const both_modes[] = {STEPPED, THREADED};
 
 struct setup {
 	struct dma_dev *dev;
@@ -67,7 +67,7 @@ static inline void setup_close(struct setup *setup)
 static inline void buffer_open(struct dma_dev *dev, struct buffer *buffer, size_t size,
 			       enum dma_data_direction dir)
 {
-	*buffer = (struct buffer){ .size = size, .dir = dir };
+	*buffer = (struct buffer){.size = size, .dir = dir};
 	buffer->mem = aligned_alloc(PAGE, (size + PAGE - 1) / PAGE * PAGE);
 	assert_non_null(buffer->mem);
 	memset(buffer->mem, 0, size);
@@ -92,8 +92,14 @@ static inline struct ts_copy_result next_result(struct setup *setup)
 static inline int copy_one(struct setup *setup, dma_addr_t src, dma_addr_t dst, uint64_t len,
 			   uint64_t cookie)
 {
-	return ts_copy_submit(setup->copy, &(struct ts_copy_seg){ src, len }, 1,
-			      &(struct ts_copy_seg){ dst, len }, 1, cookie);
+	return ts_copy_submit(setup->copy, &(struct ts_copy_seg){src, len}, 1,
+			      &(struct ts_copy_seg){dst, len}, 1, cookie);
+}
+
+static inline int fill_one(struct setup *setup, uint64_t pattern, dma_addr_t dst, uint64_t len,
+			   uint64_t cookie)
+{
+	return ts_copy_fill(setup->copy, pattern, &(struct ts_copy_seg){dst, len}, 1, cookie);
 }
 
 #endif

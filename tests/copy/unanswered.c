@@ -18,7 +18,7 @@ struct scene {
 
 static int fill(struct scene *scene, uint64_t pattern, dma_addr_t addr)
 {
-	return ts_copy_fill(scene->setup.copy, pattern, &(struct ts_copy_seg){ addr, 8 }, 1, pattern);
+	return fill_one(&scene->setup, pattern, addr, 8, pattern);
 }
 
 /*
@@ -41,8 +41,7 @@ static void reset_in_handler(const struct dma_fault *fault, void *arg)
 
 static void engine_that_does_not_stop(void **state)
 {
-	struct scene scene = { .lock = PTHREAD_MUTEX_INITIALIZER,
-			       .done = PTHREAD_COND_INITIALIZER };
+	struct scene scene = {.lock = PTHREAD_MUTEX_INITIALIZER, .done = PTHREAD_COND_INITIALIZER};
 	struct setup *setup = &scene.setup;
 	struct ts_copy_result result;
 	struct buffer gone;
@@ -52,8 +51,9 @@ static void engine_that_does_not_stop(void **state)
 	buffer_open(setup->dev, &scene.dst, PAGE, DMA_FROM_DEVICE);
 	buffer_open(setup->dev, &gone, PAGE, DMA_FROM_DEVICE);
 	buffer_close(setup->dev, &gone);
-	assert_int_equal(dma_space_set_fault_handler(dma_dev_space(setup->dev), reset_in_handler,
-						     &scene), 0);
+	assert_int_equal(
+		dma_space_set_fault_handler(dma_dev_space(setup->dev), reset_in_handler, &scene),
+		0);
 	pthread_mutex_lock(&scene.lock);
 	assert_int_equal(fill(&scene, 1, gone.addr), 0);
 	while (!scene.ended)
@@ -102,7 +102,7 @@ static void forked_child(void **state)
 {
 	(void)state;
 	for (size_t mode = 0; mode < 2; mode++) {
-		struct scene scene = { 0 };
+		struct scene scene = {0};
 		pid_t child;
 		int status;
 

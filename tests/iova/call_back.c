@@ -89,10 +89,10 @@ static void flushed_cache_works_on(void **state)
 	for (round = 0; round < 5; round++) {
 		assert_int_equal(take(space, cache, 64), 64);
 		give(space, cache, 64, 64);
-		assert_int_equal(cache->count[IOVA_HIGH][6], 1);
+		assert_int_equal(cache->magazine[IOVA_HIGH][6].count, 1);
 		iova_cache_flush(space, cache);
 		iova_cache_flush(space, cache);
-		assert_int_equal(cache->count[IOVA_HIGH][6], 0);
+		assert_int_equal(cache->magazine[IOVA_HIGH][6].count, 0);
 		assert_true(iova_take_at(space, 64, 64));
 		iova_give_back_at(space, 64, 64);
 		/* Its first operation after a flush may be either; the other cache finds it all. */

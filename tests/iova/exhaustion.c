@@ -57,17 +57,17 @@ static void caches_called_back(void **state)
 	for (i = 0; i < LAST; i++)
 		give(space, i & 1 ? mine : idle, pfn[i], 1);
 	assert_int_equal(space->depot->count[IOVA_HIGH][0], IOVA_DEPOT);
-	assert_in_range(mine->count[IOVA_HIGH][0], 1, IOVA_MAGAZINE);
-	assert_in_range(idle->count[IOVA_HIGH][0], 1, IOVA_MAGAZINE);
+	assert_in_range(mine->magazine[IOVA_HIGH][0].count, 1, IOVA_MAGAZINE);
+	assert_in_range(idle->magazine[IOVA_HIGH][0].count, 1, IOVA_MAGAZINE);
 	assert_int_equal(take(space, mine, 4096), 4096);
 	assert_int_equal(take(space, mine, 2048), 2048);
-	assert_int_equal(mine->count[IOVA_HIGH][0], 0);
-	assert_int_equal(idle->count[IOVA_HIGH][0], 0);
+	assert_int_equal(mine->magazine[IOVA_HIGH][0].count, 0);
+	assert_int_equal(idle->magazine[IOVA_HIGH][0].count, 0);
 	assert_int_equal(space->depot->count[IOVA_HIGH][0], 0);
 	/* The idle cache goes on as before. */
 	pfn[0] = take(space, idle, 1);
 	give(space, idle, pfn[0], 1);
-	assert_int_equal(idle->count[IOVA_HIGH][0], 1);
+	assert_int_equal(idle->magazine[IOVA_HIGH][0].count, 1);
 	assert_int_equal(take(space, idle, 1), pfn[0]);
 	cache_close(space, mine);
 	cache_close(space, idle);
@@ -103,7 +103,7 @@ static void nonsense_costs_nothing(void **state)
 	assert_int_equal(iova_alloc(space, cache, 1, 0, 15, IOVA_TWO_STEP), 0);
 	assert_int_equal(iova_alloc(space, cache, 4, 52, NO_LIMIT, IOVA_TWO_STEP), 0);
 	assert_int_equal(iova_alloc(space, cache, 4, UINT32_MAX, NO_LIMIT, IOVA_TWO_STEP), 0);
-	assert_int_equal(cache->count[IOVA_HIGH][0], 1);
+	assert_int_equal(cache->magazine[IOVA_HIGH][0].count, 1);
 	cache_close(space, cache);
 	space_close(space);
 }

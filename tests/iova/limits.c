@@ -155,7 +155,7 @@ static void low_ranges_taken_from_the_cache(void **state)
 	for (i = 50; i < 70; i++)
 		give(space, cache, pfn[i], 1);
 	assert_int_equal(take(space, cache, 1), pfn[69]);
-	assert_int_equal(cache->count[IOVA_LOW][0], 19);
+	assert_int_equal(cache->magazine[IOVA_LOW][0].count, 19);
 	cache_close(space, cache);
 	space_close(space);
 }

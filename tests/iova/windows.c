@@ -117,7 +117,7 @@ static void cached_ranges_are_free(void **state)
 	assert_int_equal(iova_reserve(space, mine + 1, mine + 1), 0);
 	assert_int_equal(iova_reserve(space, theirs, theirs + 7), 0);
 	/* What lies elsewhere stays in its cache. */
-	assert_int_equal(cache->count[IOVA_HIGH][0], 1);
+	assert_int_equal(cache->magazine[IOVA_HIGH][0].count, 1);
 	assert_int_equal(take(space, cache, 1), kept);
 	assert_int_not_equal(take(space, cache, 4), mine);
 	assert_int_not_equal(take(space, other, 16), theirs);

@@ -32,12 +32,12 @@ static void schemes_and_models(void **state)
 	static const struct {
 		const char *text, *scheme, *model;
 	} good[] = {
-		{ "soft:", "soft", "" },
-		{ "soft:copy", "soft", "copy" },
-		{ "vfio:0000:01:00.0", "vfio", "0000:01:00.0" },
-		{ "vfio-type1:0000:01:00.0", "vfio-type1", "0000:01:00.0" },
-		{ "x2_y:Z \xc3\xa9", "x2_y", "Z \xc3\xa9" },
-		{ "s::", "s", ":" },
+		{"soft:", "soft", ""},
+		{"soft:copy", "soft", "copy"},
+		{"vfio:0000:01:00.0", "vfio", "0000:01:00.0"},
+		{"vfio-type1:0000:01:00.0", "vfio-type1", "0000:01:00.0"},
+		{"x2_y:Z \xc3\xa9", "x2_y", "Z \xc3\xa9"},
+		{"s::", "s", ":"},
 	};
 	struct uri uri;
 
@@ -109,28 +109,28 @@ static void mistakes(void **state)
 	static const struct {
 		const char *text, *says;
 	} bad[] = {
-		{ "", "there is none" },
-		{ "soft", "no colon" },
-		{ ":", "byte 0 is no scheme" },
-		{ ":copy", "byte 0 is no scheme" },
-		{ "Soft:", "byte 4 is no scheme" },
-		{ "so ft:", "byte 5 is no scheme" },
-		{ "1soft:", "byte 5 is no scheme" },
-		{ "soft,a=1:b", "byte 8 is no scheme" },
-		{ "soft:,", "at byte 6" },
-		{ "soft:copy,", "at byte 10" },
-		{ "soft:copy,,a=1", "at byte 10" },
-		{ "soft:a=1,", "at byte 9" },
-		{ "soft:=1", "without a name at byte 5" },
-		{ "soft:copy,=1", "without a name at byte 10" },
-		{ "soft:copy,a=", "\"a\" at byte 10 has no value" },
-		{ "soft:copy,A=1", "\"A\" at byte 10" },
-		{ "soft:copy,a b=1", "\"a b\" at byte 10" },
-		{ "soft:copy,-a=1", "\"-a\" at byte 10" },
-		{ "soft:copy,a=1,b,a=2", "\"a\" at byte 16 was given at byte 10" },
-		{ "soft:copy\n", "0x0a at byte 9" },
-		{ "soft:\x7f", "0x7f at byte 5" },
-		{ "soft:x,a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p,q", "the one at byte 39" },
+		{"", "there is none"},
+		{"soft", "no colon"},
+		{":", "byte 0 is no scheme"},
+		{":copy", "byte 0 is no scheme"},
+		{"Soft:", "byte 4 is no scheme"},
+		{"so ft:", "byte 5 is no scheme"},
+		{"1soft:", "byte 5 is no scheme"},
+		{"soft,a=1:b", "byte 8 is no scheme"},
+		{"soft:,", "at byte 6"},
+		{"soft:copy,", "at byte 10"},
+		{"soft:copy,,a=1", "at byte 10"},
+		{"soft:a=1,", "at byte 9"},
+		{"soft:=1", "without a name at byte 5"},
+		{"soft:copy,=1", "without a name at byte 10"},
+		{"soft:copy,a=", "\"a\" at byte 10 has no value"},
+		{"soft:copy,A=1", "\"A\" at byte 10"},
+		{"soft:copy,a b=1", "\"a b\" at byte 10"},
+		{"soft:copy,-a=1", "\"-a\" at byte 10"},
+		{"soft:copy,a=1,b,a=2", "\"a\" at byte 16 was given at byte 10"},
+		{"soft:copy\n", "0x0a at byte 9"},
+		{"soft:\x7f", "0x7f at byte 5"},
+		{"soft:x,a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p,q", "the one at byte 39"},
 	};
 	struct uri uri;
 
@@ -176,25 +176,25 @@ static void numbers(void **state)
 		const char *text;
 		uint64_t value;
 	} good[] = {
-		{ "0", 0 },
-		{ "007", 7 },
-		{ "18446744073709551615", UINT64_MAX },
-		{ "0xffffffffffffffff", UINT64_MAX },
-		{ "0x00000000000000000000AbC", 0xabc },
-		{ "4K", 4096 },
-		{ "3M", 3145728 },
-		{ "2G", 2147483648 },
-		{ "0x10K", 16384 },
-		{ "17179869183G", 17179869183ULL << 30 },
-		{ "0K", 0 },
+		{"0", 0},
+		{"007", 7},
+		{"18446744073709551615", UINT64_MAX},
+		{"0xffffffffffffffff", UINT64_MAX},
+		{"0x00000000000000000000AbC", 0xabc},
+		{"4K", 4096},
+		{"3M", 3145728},
+		{"2G", 2147483648},
+		{"0x10K", 16384},
+		{"17179869183G", 17179869183ULL << 30},
+		{"0K", 0},
 	};
 	static const char *const malformed[] = {
-		"", "K", "x", "0x", "0xK", "-1", "+1", " 1", "1 ", "1k", "1KK", "1T", "12a", "0x1g",
-		"0X10", "1.5", "1K1",
+		"",   "K",   "x",  "0x",  "0xK",  "-1",	  "+1",	 " 1",	"1 ",
+		"1k", "1KK", "1T", "12a", "0x1g", "0X10", "1.5", "1K1",
 	};
 	static const char *const too_large[] = {
-		"18446744073709551616", "0x10000000000000000", "99999999999999999999999999",
-		"17179869184G", "18446744073709551615K",
+		"18446744073709551616", "0x10000000000000000",	 "99999999999999999999999999",
+		"17179869184G",		"18446744073709551615K",
 	};
 	uint64_t value;
 

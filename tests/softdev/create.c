@@ -36,7 +36,7 @@ static void ration(rlim_t more)
 		_exit(100);
 	fclose(statm);
 	more += pages * (rlim_t)sysconf(_SC_PAGESIZE);
-	if (setrlimit(RLIMIT_AS, &(struct rlimit){ more, more }))
+	if (setrlimit(RLIMIT_AS, &(struct rlimit){more, more}))
 		_exit(101);
 }
 

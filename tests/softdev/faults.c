@@ -59,16 +59,20 @@ static void source(void **state)
 	bench_open(&b);
 	gone = unmapped(&b);
 
-	done = raw_run(&b.raw, &(struct raw_desc){ .opcode = COPY_OP_COPY, .length = 10,
-						   .src = gone + 17, .dst = b.dst.addr });
+	done = raw_run(&b.raw, &(struct raw_desc){.opcode = COPY_OP_COPY,
+						  .length = 10,
+						  .src = gone + 17,
+						  .dst = b.dst.addr});
 	assert_int_equal(done.code, COPY_CODE_READ_FAULT);
 	assert_int_equal(done.addr, gone + 17);
 	assert_int_equal(done.bytes, 0);
 	assert_moved(&b, 0);
 
 	/* The device may only write there. */
-	done = raw_run(&b.raw, &(struct raw_desc){ .opcode = COPY_OP_COPY, .length = 10,
-						   .src = b.dst.addr + 1, .dst = b.dst.addr });
+	done = raw_run(&b.raw, &(struct raw_desc){.opcode = COPY_OP_COPY,
+						  .length = 10,
+						  .src = b.dst.addr + 1,
+						  .dst = b.dst.addr});
 	assert_int_equal(done.code, COPY_CODE_READ_FAULT);
 	assert_int_equal(done.addr, b.dst.addr + 1);
 
@@ -76,10 +80,12 @@ static void source(void **state)
 	raw_piece(b.list.mem, 0, b.src.addr, 4099);
 	raw_piece(b.list.mem, 1, b.src.addr + 9, 1);
 	raw_piece(b.list.mem, 2, gone + RAW_PAGE - 1, 100);
-	done = raw_run(&b.raw, &(struct raw_desc){ .opcode = COPY_OP_COPY,
-						   .flags = COPY_FLAG_SRC_LIST, .length = 4200,
-						   .src = b.list.addr, .dst = b.dst.addr,
-						   .nr_src = 3 });
+	done = raw_run(&b.raw, &(struct raw_desc){.opcode = COPY_OP_COPY,
+						  .flags = COPY_FLAG_SRC_LIST,
+						  .length = 4200,
+						  .src = b.list.addr,
+						  .dst = b.dst.addr,
+						  .nr_src = 3});
 	assert_int_equal(done.code, COPY_CODE_READ_FAULT);
 	assert_int_equal(done.addr, gone + RAW_PAGE - 1);
 	assert_int_equal(done.bytes, 4100);
@@ -99,10 +105,14 @@ static void destination(void **state)
 	raw_piece(b.list.mem, 0, b.dst.addr, 4097);
 	raw_piece(b.list.mem, 1, gone + 1, 3);
 	for (unsigned int opcode = COPY_OP_COPY; opcode <= COPY_OP_FILL; opcode++) {
-		done = raw_run(&b.raw, &(struct raw_desc){
-			.opcode = (uint8_t)opcode, .flags = COPY_FLAG_DST_LIST, .length = 4100,
-			.src = opcode == COPY_OP_COPY ? b.src.addr : 0xa5a5a5a5a5a5a5a5,
-			.dst = b.list.addr, .nr_dst = 2 });
+		done = raw_run(&b.raw, &(struct raw_desc){.opcode = (uint8_t)opcode,
+							  .flags = COPY_FLAG_DST_LIST,
+							  .length = 4100,
+							  .src = opcode == COPY_OP_COPY
+									 ? b.src.addr
+									 : 0xa5a5a5a5a5a5a5a5,
+							  .dst = b.list.addr,
+							  .nr_dst = 2});
 		assert_int_equal(done.code, COPY_CODE_WRITE_FAULT);
 		assert_int_equal(done.addr, gone + 1);
 		assert_int_equal(done.bytes, 4097);
@@ -110,8 +120,10 @@ static void destination(void **state)
 	}
 
 	/* The device may only read there. */
-	done = raw_run(&b.raw, &(struct raw_desc){ .opcode = COPY_OP_FILL, .length = 8, .src = 0,
-						   .dst = b.src.addr + 40 });
+	done = raw_run(&b.raw, &(struct raw_desc){.opcode = COPY_OP_FILL,
+						  .length = 8,
+						  .src = 0,
+						  .dst = b.src.addr + 40});
 	assert_int_equal(done.code, COPY_CODE_WRITE_FAULT);
 	assert_int_equal(done.addr, b.src.addr + 40);
 	assert_int_equal(done.bytes, 0);
@@ -134,10 +146,13 @@ static void both(void **state)
 	raw_piece(b.list.mem, 1, gone, 100);
 	raw_piece(b.list.mem, 2, b.dst.addr, 50);
 	raw_piece(b.list.mem, 3, gone + 0x100, 150);
-	done = raw_run(&b.raw, &(struct raw_desc){ .opcode = COPY_OP_COPY,
-						   .flags = COPY_FLAG_SRC_LIST | COPY_FLAG_DST_LIST,
-						   .length = 200, .src = b.list.addr, .nr_src = 2,
-						   .dst = b.list.addr + 32, .nr_dst = 2 });
+	done = raw_run(&b.raw, &(struct raw_desc){.opcode = COPY_OP_COPY,
+						  .flags = COPY_FLAG_SRC_LIST | COPY_FLAG_DST_LIST,
+						  .length = 200,
+						  .src = b.list.addr,
+						  .nr_src = 2,
+						  .dst = b.list.addr + 32,
+						  .nr_dst = 2});
 	assert_int_equal(done.code, COPY_CODE_WRITE_FAULT);
 	assert_int_equal(done.addr, gone + 0x100);
 	assert_int_equal(done.bytes, 50);
@@ -158,16 +173,18 @@ static void edge(void **state)
 	for (size_t at = 0; at < 5 * RAW_PAGE; at += RAW_PAGE) {
 		phys_addr_t src = virt_to_phys(b.src.mem), dst = virt_to_phys(b.dst.mem);
 
-		assert_int_equal(dma_iova_link(b.raw.dev, &in, src, at, RAW_PAGE, DMA_TO_DEVICE,
-					       0), 0);
-		assert_int_equal(dma_iova_link(b.raw.dev, &out, dst, at, RAW_PAGE,
-					       DMA_FROM_DEVICE, 0), 0);
+		assert_int_equal(dma_iova_link(b.raw.dev, &in, src, at, RAW_PAGE, DMA_TO_DEVICE, 0),
+				 0);
+		assert_int_equal(
+			dma_iova_link(b.raw.dev, &out, dst, at, RAW_PAGE, DMA_FROM_DEVICE, 0), 0);
 	}
 	assert_int_equal(dma_iova_sync(b.raw.dev, &in, 0, 5 * RAW_PAGE), 0);
 	assert_int_equal(dma_iova_sync(b.raw.dev, &out, 0, 5 * RAW_PAGE), 0);
 	for (size_t from = 0; from < 5 * RAW_PAGE; from += 1023) {
-		struct raw_desc desc = { .opcode = COPY_OP_COPY, .length = 5 * RAW_PAGE + 1 - from,
-					 .src = in.addr + from, .dst = out.addr };
+		struct raw_desc desc = {.opcode = COPY_OP_COPY,
+					.length = 5 * RAW_PAGE + 1 - from,
+					.src = in.addr + from,
+					.dst = out.addr};
 		struct raw_done done = raw_run(&b.raw, &desc);
 
 		assert_int_equal(done.code, COPY_CODE_READ_FAULT);
@@ -197,10 +214,12 @@ static void lists(void **state)
 	(void)state;
 	bench_open(&b);
 	gone = unmapped(&b);
-	done = raw_run(&b.raw, &(struct raw_desc){ .opcode = COPY_OP_COPY,
-						   .flags = COPY_FLAG_SRC_LIST, .length = 64,
-						   .src = gone + 16, .dst = b.dst.addr,
-						   .nr_src = 2 });
+	done = raw_run(&b.raw, &(struct raw_desc){.opcode = COPY_OP_COPY,
+						  .flags = COPY_FLAG_SRC_LIST,
+						  .length = 64,
+						  .src = gone + 16,
+						  .dst = b.dst.addr,
+						  .nr_src = 2});
 	assert_int_equal(done.code, COPY_CODE_LIST_FAULT);
 	assert_int_equal(done.addr, gone + 16);
 	assert_int_equal(done.bytes, 0);
@@ -217,7 +236,7 @@ static void halts(struct bench *b, uint64_t ring, uint64_t done, unsigned int er
 	raw_set(&b->raw, COPY_REG_DONE_BASE, done, 8);
 	raw_set(&b->raw, COPY_REG_RING_ORDER, RAW_ORDER, 4);
 	raw_set(&b->raw, COPY_REG_CONTROL, COPY_CONTROL_ENABLE, 4);
-	raw_write_desc(b->raw.ring.mem, &(struct raw_desc){ .opcode = COPY_OP_NOP });
+	raw_write_desc(b->raw.ring.mem, &(struct raw_desc){.opcode = COPY_OP_NOP});
 	raw_set(&b->raw, COPY_REG_TAIL, 2, 4);
 	assert_int_equal(dma_dev_step(b->raw.dev), 0);
 	assert_int_equal(raw_state(&b->raw), COPY_STATE_HALTED);
@@ -249,19 +268,15 @@ static void rings(void **state)
 
 	raw_disable(&b.raw);
 	raw_enable(&b.raw);
-	raw_run(&b.raw, &(struct raw_desc){ .opcode = COPY_OP_NOP, .cookie = 77 });
+	raw_run(&b.raw, &(struct raw_desc){.opcode = COPY_OP_NOP, .cookie = 77});
 	bench_close(&b);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(source),
-		cmocka_unit_test(destination),
-		cmocka_unit_test(both),
-		cmocka_unit_test(edge),
-		cmocka_unit_test(lists),
-		cmocka_unit_test(rings),
+		cmocka_unit_test(source), cmocka_unit_test(destination), cmocka_unit_test(both),
+		cmocka_unit_test(edge),	  cmocka_unit_test(lists),	 cmocka_unit_test(rings),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -46,8 +46,8 @@ static uint64_t any_number(struct bench *b)
 /* Mostly where something is mapped, often near an edge. */
 static uint64_t any_addr(struct bench *b)
 {
-	const struct raw_buf *bufs[] = { &b->readable, &b->writable, &b->list, &b->raw.ring,
-					 &b->raw.done };
+	const struct raw_buf *bufs[] = {&b->readable, &b->writable, &b->list, &b->raw.ring,
+					&b->raw.done};
 	uint64_t r = next_random(b);
 	const struct raw_buf *buf = bufs[r % 5];
 
@@ -72,20 +72,62 @@ static void any_list(struct bench *b, unsigned int nr)
 			  any_number(b));
 }
 
-static void any_descriptor(struct bench *b, uint8_t *slot)
+/* The bytes in @nr pieces of the list from @first on: a length that may well be right. */
+static uint64_t list_length(struct bench *b, unsigned int first, unsigned int nr)
+{
+	uint64_t length = 0;
+
+	for (unsigned int i = first; i < first + nr; i++)
+		length += raw_get(b->list.mem + i * COPY_PIECE_SIZE + COPY_PIECE_LEN);
+	return length;
+}
+
+/* A descriptor that a driver might write, but for what is in its lists. */
+static struct raw_desc likely_descriptor(struct bench *b)
 {
 	uint64_t r = next_random(b);
-	const struct raw_desc desc = {
+	unsigned int first = r >> 8 & 511, nr = 1 + (r >> 20 & 3);
+	struct raw_desc desc = {
+		.opcode = r & 1 ? COPY_OP_COPY : COPY_OP_FILL,
+		.length = r >> 24 & 1 ? list_length(b, first, nr) : any_number(b),
+		.src = any_addr(b),
+		.dst = any_addr(b),
+	};
+
+	if (r >> 25 & 1) {
+		desc.flags |= COPY_FLAG_DST_LIST;
+		desc.dst = b->list.addr + first * COPY_PIECE_SIZE;
+		desc.nr_dst = nr;
+	}
+	if (desc.opcode == COPY_OP_COPY && r >> 26 & 1) {
+		desc.flags |= COPY_FLAG_SRC_LIST;
+		desc.src = b->list.addr + first * COPY_PIECE_SIZE;
+		desc.nr_src = nr;
+	}
+	return desc;
+}
+
+static struct raw_desc unlikely_descriptor(struct bench *b)
+{
+	uint64_t r = next_random(b);
+
+	return (struct raw_desc){
 		.opcode = r & 15 ? (uint8_t)(r >> 4 & 3) : (uint8_t)(r >> 8),
 		.flags = r >> 16 & 15 ? (uint8_t)(r >> 20 & 3) : (uint8_t)(r >> 24),
-		.cookie = next_random(b),
 		.length = any_number(b),
 		.src = any_addr(b),
 		.dst = any_addr(b),
 		.nr_src = r >> 32 & 1 ? (uint32_t)any_number(b) : 0,
 		.nr_dst = r >> 33 & 1 ? (uint32_t)any_number(b) : 0,
 	};
+}
 
+static void any_descriptor(struct bench *b, uint8_t *slot)
+{
+	uint64_t r = next_random(b);
+	struct raw_desc desc = r & 3 ? likely_descriptor(b) : unlikely_descriptor(b);
+
+	desc.cookie = next_random(b);
 	raw_write_desc(slot, &desc);
 	if (!(r >> 34 & 15))
 		slot[next_random(b) % COPY_DESC_SIZE] = (uint8_t)next_random(b);
@@ -119,8 +161,8 @@ static void assert_page(const uint8_t *page, size_t size, uint8_t expected)
 
 static void check(struct bench *b)
 {
-	const struct raw_buf *bufs[] = { &b->readable, &b->writable, &b->list, &b->raw.ring,
-					 &b->raw.done };
+	const struct raw_buf *bufs[] = {&b->readable, &b->writable, &b->list, &b->raw.ring,
+					&b->raw.done};
 
 	for (size_t i = 0; i < 5; i++) {
 		assert_page(bufs[i]->alloc, RAW_PAGE, 0);
@@ -136,9 +178,10 @@ static void still_works(struct bench *b)
 	raw_disable(&b->raw);
 	raw_enable(&b->raw);
 	memset(b->writable.mem, 0, RAW_PAGE);
-	done = raw_run(&b->raw, &(struct raw_desc){ .opcode = COPY_OP_COPY, .length = RAW_PAGE,
-						    .src = b->readable.addr,
-						    .dst = b->writable.addr });
+	done = raw_run(&b->raw, &(struct raw_desc){.opcode = COPY_OP_COPY,
+						   .length = RAW_PAGE,
+						   .src = b->readable.addr,
+						   .dst = b->writable.addr});
 	assert_int_equal(done.code, COPY_CODE_OK);
 	assert_page(b->writable.mem, RAW_PAGE, 0x5c);
 }

@@ -111,7 +111,7 @@ static inline unsigned int raw_error(struct raw *raw)
 
 static inline void raw_nap(void)
 {
-	nanosleep(&(struct timespec){ 0, 100000 }, NULL);
+	nanosleep(&(struct timespec){0, 100000}, NULL);
 }
 
 static inline void raw_disable(struct raw *raw)
@@ -188,8 +188,8 @@ static inline void raw_piece(uint8_t *list, unsigned int i, uint64_t addr, uint6
 static inline struct raw_done raw_done_at(struct raw *raw, uint32_t index)
 {
 	const uint8_t *done = raw->done.mem + index % RAW_ENTRIES * COPY_DONE_SIZE;
-	uint64_t word = __atomic_load_n((const uint64_t *)(done + COPY_DONE_WORD),
-					__ATOMIC_ACQUIRE);
+	uint64_t word =
+		__atomic_load_n((const uint64_t *)(done + COPY_DONE_WORD), __ATOMIC_ACQUIRE);
 
 	word = raw_get((const uint8_t *)&word);
 	return (struct raw_done){

@@ -26,10 +26,10 @@ static void windows_and_widths(void **state)
 		uint64_t offset;
 		unsigned int width;
 	} registers[] = {
-		{ COPY_REG_ID, 4 },	    { COPY_REG_CONTROL, 4 },   { COPY_REG_CAP, 8 },
-		{ COPY_REG_RING_BASE, 8 },  { COPY_REG_DONE_BASE, 8 }, { COPY_REG_RING_ORDER, 4 },
-		{ COPY_REG_STATUS, 4 },	    { COPY_REG_TAIL, 4 },      { COPY_REG_HEAD, 4 },
-		{ COPY_REG_ERROR_ADDR, 8 },
+		{COPY_REG_ID, 4},	  {COPY_REG_CONTROL, 4},   {COPY_REG_CAP, 8},
+		{COPY_REG_RING_BASE, 8},  {COPY_REG_DONE_BASE, 8}, {COPY_REG_RING_ORDER, 4},
+		{COPY_REG_STATUS, 4},	  {COPY_REG_TAIL, 4},	   {COPY_REG_HEAD, 4},
+		{COPY_REG_ERROR_ADDR, 8},
 	};
 	struct raw raw;
 
@@ -94,7 +94,7 @@ static void disabling_resets(void **state)
 
 	(void)state;
 	raw_open(&raw, "soft:copy,thread=off");
-	raw_run(&raw, &(struct raw_desc){ .opcode = COPY_OP_NOP, .cookie = 9 });
+	raw_run(&raw, &(struct raw_desc){.opcode = COPY_OP_NOP, .cookie = 9});
 	raw_set(&raw, COPY_REG_CONTROL, 0, 4);
 	for (uint64_t offset = COPY_REG_RING_ORDER; offset < COPY_REG_ERROR_ADDR; offset += 4)
 		assert_int_equal(raw_reg(&raw, offset, 4), 0);
@@ -106,7 +106,7 @@ static void disabling_resets(void **state)
 	assert_int_equal(raw_reg(&raw, COPY_REG_TAIL, 4), 0);
 	assert_int_equal(dma_dev_step(raw.dev), 0);
 	raw_enable(&raw);
-	raw_run(&raw, &(struct raw_desc){ .opcode = COPY_OP_NOP, .cookie = 10 });
+	raw_run(&raw, &(struct raw_desc){.opcode = COPY_OP_NOP, .cookie = 10});
 	raw_close(&raw);
 }
 
@@ -116,14 +116,10 @@ static void bad_rings_halt(void **state)
 	const struct {
 		uint64_t ring, done, order;
 	} bad[] = {
-		{ 0x10000, 0x20000, 0 },
-		{ 0x10000, 0x20000, 17 },
-		{ 0x10000, 0x20000, 0x80000001 },
-		{ 0x10000, 0x20000, 0xffffffff },
-		{ 0x10020, 0x20000, 2 },
-		{ 0x10000, 0x20010, 2 },
-		{ last - 63 - 128, 0x20000, 2 },
-		{ 0x10000, last - 31 - 64, 2 },
+		{0x10000, 0x20000, 0},		{0x10000, 0x20000, 17},
+		{0x10000, 0x20000, 0x80000001}, {0x10000, 0x20000, 0xffffffff},
+		{0x10020, 0x20000, 2},		{0x10000, 0x20010, 2},
+		{last - 63 - 128, 0x20000, 2},	{0x10000, last - 31 - 64, 2},
 	};
 	struct raw raw;
 
@@ -152,7 +148,7 @@ static void bad_rings_halt(void **state)
 
 static void bad_doorbells_halt(void **state)
 {
-	static const uint32_t bad[] = { 0, 1, RAW_ENTRIES + 3, 0x7fffffff, 0x80000000, 0xffffffff };
+	static const uint32_t bad[] = {0, 1, RAW_ENTRIES + 3, 0x7fffffff, 0x80000000, 0xffffffff};
 	struct raw raw;
 
 	(void)state;
@@ -160,8 +156,8 @@ static void bad_doorbells_halt(void **state)
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		raw_disable(&raw);
 		raw_enable(&raw);
-		raw_run(&raw, &(struct raw_desc){ .opcode = COPY_OP_NOP, .cookie = i });
-		raw_run(&raw, &(struct raw_desc){ .opcode = COPY_OP_NOP, .cookie = i });
+		raw_run(&raw, &(struct raw_desc){.opcode = COPY_OP_NOP, .cookie = i});
+		raw_run(&raw, &(struct raw_desc){.opcode = COPY_OP_NOP, .cookie = i});
 		raw_set(&raw, COPY_REG_TAIL, bad[i], 4);
 		assert_int_equal(raw_state(&raw), COPY_STATE_HALTED);
 		assert_int_equal(raw_error(&raw), COPY_ERR_DOORBELL);
@@ -174,7 +170,7 @@ static void bad_doorbells_halt(void **state)
 	raw_disable(&raw);
 	raw_enable(&raw);
 	for (unsigned int i = 0; i < 3; i++)
-		raw_submit(&raw, &(struct raw_desc){ .opcode = COPY_OP_NOP });
+		raw_submit(&raw, &(struct raw_desc){.opcode = COPY_OP_NOP});
 	raw_set(&raw, COPY_REG_TAIL, 1, 4);
 	assert_int_equal(raw_error(&raw), COPY_ERR_DOORBELL);
 	/* A full ring, and the same again, are no mistakes. */

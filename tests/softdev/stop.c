@@ -26,11 +26,12 @@ static void start(struct bench *b)
 	raw_map(b->raw.dev, &b->list, PIECES * COPY_PIECE_SIZE / RAW_PAGE, DMA_TO_DEVICE);
 	for (unsigned int i = 0; i < PIECES; i++)
 		raw_piece(b->list.mem, i, b->dst.addr, PIECE);
-	raw_submit(&b->raw, &(struct raw_desc){ .opcode = COPY_OP_FILL,
-						.flags = COPY_FLAG_DST_LIST,
-						.length = (uint64_t)PIECES * PIECE,
-						.src = 0xffffffffffffffff, .dst = b->list.addr,
-						.nr_dst = PIECES });
+	raw_submit(&b->raw, &(struct raw_desc){.opcode = COPY_OP_FILL,
+					       .flags = COPY_FLAG_DST_LIST,
+					       .length = (uint64_t)PIECES * PIECE,
+					       .src = 0xffffffffffffffff,
+					       .dst = b->list.addr,
+					       .nr_dst = PIECES});
 }
 
 /* Waits, on the other side of the bus, until the engine has written its first bytes. */
@@ -74,7 +75,7 @@ static void disable(void **state)
 		assert_int_equal(b.raw.done.mem[i], 0);
 
 	raw_enable(&b.raw);
-	raw_submit(&b.raw, &(struct raw_desc){ .opcode = COPY_OP_NOP, .cookie = 5 });
+	raw_submit(&b.raw, &(struct raw_desc){.opcode = COPY_OP_NOP, .cookie = 5});
 	while (!raw_done_at(&b.raw, 0).phase)
 		raw_nap();
 	assert_int_equal(raw_done_at(&b.raw, 0).cookie, 5);

@@ -58,35 +58,49 @@ static void post(struct inval *inval, const struct backend_range *ranges, size_t
 		store_entry(inval, ticket + i, pack_range(ranges[i].first, ranges[i].last));
 }
 
-static __cold void wait_for_section(const uint64_t *word, uint64_t odd)
+static __attribute__((__noinline__)) void wait_for_section(const uint64_t *word, uint64_t busy)
 {
 	unsigned int waits = 0;
 
-	while (__atomic_load_n(word, __ATOMIC_ACQUIRE) == odd)
+	while (__atomic_load_n(word, __ATOMIC_ACQUIRE) == busy)
 		wait_a_moment(&waits);
 }
 
-void soft_drain_port(struct soft_port *port)
+/* Whether a section that a word announces may be inside one of the ranges. */
+static bool word_touches(uint64_t word, const struct backend_range *ranges, size_t nr)
 {
-	unsigned int nr = __atomic_load_n(&port->nr_lanes, __ATOMIC_SEQ_CST);
+	uint64_t page = word >> WORD_PAGE_SHIFT;
+
+	if (!ranges || page == WORD_ANY_PAGE)
+		return true;
+	for (size_t i = 0; i < nr; i++)
+		if (page >= ranges[i].first >> PGT_PAGE_SHIFT &&
+		    page <= ranges[i].last >> PGT_PAGE_SHIFT)
+			return true;
+	return false;
+}
+
+void soft_drain_port(struct soft_port *port, const struct backend_range *ranges, size_t nr)
+{
+	unsigned int nr_lanes = __atomic_load_n(&port->nr_lanes, __ATOMIC_SEQ_CST);
 
 #ifdef SABOTAGE_NO_DRAIN
 	return;
 #endif
-	for (unsigned int i = 0; i < nr; i++) {
+	for (unsigned int i = 0; i < nr_lanes; i++) {
 		uint64_t word = __atomic_load_n(&port->words[i], __ATOMIC_SEQ_CST);
 
-		if (unlikely(word & 1))
+		if (unlikely(word & WORD_BUSY) && word_touches(word, ranges, nr))
 			wait_for_section(&port->words[i], word);
 	}
 }
 
-static void drain_ports(struct inval *inval)
+static void drain_ports(struct inval *inval, const struct backend_range *ranges, size_t nr)
 {
 	struct soft_port *port = __atomic_load_n(&inval->ports, __ATOMIC_SEQ_CST);
 
 	for (; port; port = port->next)
-		soft_drain_port(port);
+		soft_drain_port(port, ranges, nr);
 }
 
 void soft_invalidate(struct backend *be, const struct backend_range *ranges, size_t nr)
@@ -96,7 +110,7 @@ void soft_invalidate(struct backend *be, const struct backend_range *ranges, siz
 	post(inval, ranges, nr);
 	if (unlikely(inval->cost_ns))
 		cost_spend(inval->cost_ns);
-	drain_ports(inval);
+	drain_ports(inval, ranges, nr);
 }
 
 void soft_drain(struct backend *be)
@@ -105,7 +119,7 @@ void soft_drain(struct backend *be)
 
 	/* A ticket for nothing: orders what the caller stored before the look at the words. */
 	__atomic_fetch_add(&inval->head, 0, __ATOMIC_SEQ_CST);
-	drain_ports(inval);
+	drain_ports(inval, NULL, 0);
 }
 
 /* The range that @ticket posted; false: it is not there (any more). */

@@ -37,7 +37,7 @@ static bool lane_make(struct soft_port *port, unsigned int index)
 	return true;
 }
 
-unsigned int port_wait_for_lane(struct soft_port *port)
+unsigned int port_wait_for_lane(struct soft_port *port, dma_addr_t addr)
 {
 	bool may_make = true;
 	unsigned int waits = 0;
@@ -46,7 +46,7 @@ unsigned int port_wait_for_lane(struct soft_port *port)
 		unsigned int nr = __atomic_load_n(&port->nr_lanes, __ATOMIC_SEQ_CST);
 
 		for (unsigned int i = 0; i < nr; i++) {
-			if (lane_try(port, i)) {
+			if (lane_try(port, i, addr)) {
 				lane_hint = i;
 				return i;
 			}
@@ -130,7 +130,7 @@ void soft_port_close(struct backend *be, struct dma_port *base)
 	struct soft_port *port = (struct soft_port *)base;
 
 	pthread_mutex_lock(&space->ports_lock);
-	soft_drain_port(port);
+	soft_drain_port(port, NULL, 0);
 	__atomic_store_n(&port->nr_lanes, 0, __ATOMIC_SEQ_CST);
 	lanes_free(port);
 	port->open = false;

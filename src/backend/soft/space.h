@@ -14,22 +14,25 @@
  *	    lane ...        one of up to PORT_LANES: an IOTLB, its place in the ring
  *	      section       the access to at most one granule that holds the lane
  *
- * A transfer is cut into sections. A section takes a lane by making the lane's
- * word odd, catches up with the invalidation ring, translates, copies, and makes
- * the word even. Nothing in it blocks, allocates or calls back; faults are
- * reported after it has ended.
+ * A transfer is cut into sections. A section takes a lane by announcing itself and
+ * its granule in the lane's word, catches up with the invalidation ring, translates,
+ * copies, and takes the announcement back. Nothing in it blocks, allocates or calls
+ * back; faults are reported after it has ended.
  *
  * Invariants
- *  - Whoever made a lane's word odd alone touches the lane. The next holder has
+ *  - Whoever made a lane's word busy alone touches the lane. The next holder has
  *    synchronised with it through the word.
  *  - The driver clears entries, then takes a ticket of the ring (a locked
- *    read-modify-write of `head`), then waits for every word that it finds odd. A
- *    section makes its word odd (a locked read-modify-write), then reads `head`.
+ *    read-modify-write of `head`), then waits for every word that it finds busy with
+ *    a granule of the ranges that it invalidates. A section makes its word busy (a
+ *    locked read-modify-write), then reads `head`.
  *    All four accesses are seq_cst, so in their total order either the section's
  *    read of `head` follows the ticket, and then it drops the entries and walks a
  *    table in which the driver's stores are visible; or the driver's read of the
  *    word follows the section's announcement, and then it waits. No third outcome
  *    exists, on any machine, without a fence.
+ *  - A section touches nothing but its granule and the tables that translate it. So
+ *    who frees a table must have invalidated all that the table spans.
  *  - For the same reason a port is in the list, and a lane is counted in
  *    `nr_lanes`, by seq_cst stores that precede the first section there, and both
  *    are read with seq_cst by the drain.
@@ -80,8 +83,27 @@ struct soft_port {
 	bool open; /* under ports_lock */
 	struct port_options options;
 	struct lane *lanes[PORT_LANES];
-	uint64_t words[PORT_LANES] __cacheline_aligned; /* odd: a section is running */
+	uint64_t words[PORT_LANES] __cacheline_aligned; /* see WORD_BUSY */
 };
+
+/*
+ * A lane's word: bit 0 tells that a section is running, bits 18:1 count sections, so
+ * that the word changes from one to the next, bits 63:19 hold the section's page.
+ */
+#define WORD_BUSY 1ULL
+#define WORD_PAGE_SHIFT 19
+#define WORD_COUNT ((1ULL << WORD_PAGE_SHIFT) - 1)
+/* A page too high to be told: no table translates it. */
+#define WORD_ANY_PAGE (UINT64_MAX >> WORD_PAGE_SHIFT)
+
+static __always_inline uint64_t word_announce(uint64_t word, dma_addr_t addr)
+{
+	uint64_t page = addr >> PGT_PAGE_SHIFT;
+
+	if (unlikely(page > WORD_ANY_PAGE))
+		page = WORD_ANY_PAGE;
+	return page << WORD_PAGE_SHIFT | ((word + 2) & WORD_COUNT) | WORD_BUSY;
+}
 
 /*
  * A posted range: the first page in bits 44:0 and the number of pages in bits
@@ -128,8 +150,8 @@ static inline void wait_a_moment(unsigned int *waits)
 void soft_invalidate(struct backend *be, const struct backend_range *ranges, size_t nr);
 /* Wait for the sections that have begun, on every port. */
 void soft_drain(struct backend *be);
-/* Wait for the sections of one port. */
-void soft_drain_port(struct soft_port *port);
+/* Wait for the sections of one port that have begun in @ranges; all of them if NULL. */
+void soft_drain_port(struct soft_port *port, const struct backend_range *ranges, size_t nr);
 /* Apply to @lane what was posted below @head. The caller holds the lane. */
 void inval_catch_up(const struct inval *inval, struct lane *lane, uint64_t head);
 
@@ -142,7 +164,7 @@ void soft_port_stats(struct dma_port *port, struct dma_port_stats *stats);
 /* The space is closing: free every port. */
 void soft_ports_free(struct soft_space *space);
 /* Take a lane when the first choice is busy or missing; returns its index. */
-unsigned int port_wait_for_lane(struct soft_port *port);
+unsigned int port_wait_for_lane(struct soft_port *port, dma_addr_t addr);
 
 /* transfer.c */
 

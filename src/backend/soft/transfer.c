@@ -149,7 +149,7 @@ static int soft_read(struct dma_port *base, dma_addr_t addr, void *buf, size_t l
 	while (len) {
 		size_t part = within_granule(addr, len);
 		unsigned int index;
-		struct lane *lane = section_begin(port, &index);
+		struct lane *lane = section_begin(port, addr, &index);
 		refusal_t refusal = read_page(port->space, lane, addr, buf, part);
 
 		if (unlikely(refusal))
@@ -171,7 +171,7 @@ static int soft_write(struct dma_port *base, dma_addr_t addr, const void *buf, s
 	while (len) {
 		size_t part = within_granule(addr, len);
 		unsigned int index;
-		struct lane *lane = section_begin(port, &index);
+		struct lane *lane = section_begin(port, addr, &index);
 		refusal_t refusal = write_page(port->space, lane, addr, buf, part);
 
 		if (unlikely(refusal))
@@ -244,7 +244,7 @@ static int atomic(struct soft_port *port, dma_addr_t addr, size_t size, struct w
 	struct lane *lane;
 	refusal_t refusal;
 
-	lane = section_begin(port, &index);
+	lane = section_begin(port, addr, &index);
 	if (addr & (size - 1))
 		refusal = DMA_FAULT_MISALIGNED;
 	else
