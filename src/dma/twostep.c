@@ -72,19 +72,18 @@ static __attribute__((__noinline__)) bool try_alloc_long(struct dma_dev *dev,
 bool dma_iova_try_alloc(struct dma_dev *dev, struct dma_iova_state *state, phys_addr_t phys,
 			size_t size)
 {
-	struct dma_slot *slot = dev->space->slots[base_thread];
-	uint64_t offset = phys & GRANULE_MASK;
+	struct dma_space *space = dev->space;
+	struct dma_slot *slot = space->slots[base_thread];
 	uint64_t pfn;
 
-	/* One granule, if the thread holds a free one. */
-	if (unlikely(!slot || size - 1 >= GRANULE - offset ||
-		     dma_gen_watch(dev->be) & PGT_GEN_WATCH))
-		return try_alloc_long(dev, state, phys, size, 0, 0);
-	pfn = iova_alloc_short(&dev->space->iova, &slot->iova, 1, dev->limit_pfn, IOVA_TWO_STEP);
-	if (unlikely(!pfn))
+	/* One aligned granule, if the thread holds a free one. */
+	if (unlikely(!slot || size - 1 >= GRANULE || phys & GRANULE_MASK ||
+		     dma_gen_watch(dev->be) & PGT_GEN_WATCH ||
+		     !iova_alloc_short(&space->iova, &slot->iova, 1, dev->limit_pfn,
+				       IOVA_TWO_STEP, &pfn)))
 		return try_alloc_long(dev, state, phys, size, 0, 0);
 	counter_step(&slot->allocs);
-	state->addr = pfn << GRANULE_SHIFT | offset;
+	state->addr = pfn << GRANULE_SHIFT;
 	state->__size = size;
 	return true;
 }
@@ -421,10 +420,9 @@ void dma_iova_free(struct dma_dev *dev, struct dma_iova_state *state)
 	struct dma_slot *slot = space->slots[base_thread];
 	uint64_t pfn = state->addr >> GRANULE_SHIFT;
 
-	/* One granule, of which the cursor knows that nothing is linked there. */
-	if (unlikely(!slot || state->__size - 1 >= GRANULE - (state->addr & GRANULE_MASK) ||
-		     !pgt_cursor_empty(&slot->cursor, dma_gen_watch(dev->be),
-				       state->addr & ~GRANULE_MASK) ||
+	/* One aligned granule, of which the cursor knows that nothing is linked there. */
+	if (unlikely(!slot || state->__size - 1 >= GRANULE || state->addr & GRANULE_MASK ||
+		     !pgt_cursor_empty(&slot->cursor, dma_gen_watch(dev->be), state->addr) ||
 		     !iova_retire_short(&slot->iova, pfn, 1, IOVA_TWO_STEP))) {
 		free_long(dev, state);
 		return;

@@ -262,6 +262,27 @@ static __always_inline enum iova_class iova_class(const struct iova_space *space
 	return pfn > space->low_last ? IOVA_HIGH : IOVA_LOW;
 }
 
+/*
+ * The magazine for a class and a length. By a branch, which is predicted, and not by
+ * arithmetic on an address: a range that is freed and taken again at once would wait
+ * for its own address to be known.
+ */
+static __always_inline struct iova_magazine *iova_magazine(struct iova_cache *cache,
+							   enum iova_class class,
+							   unsigned int order)
+{
+	struct iova_magazine *magazine;
+
+	if (likely(class == IOVA_HIGH)) {
+		magazine = &cache->magazine[IOVA_HIGH][order];
+		__asm__("" : "+r"(magazine));
+	} else {
+		magazine = &cache->magazine[IOVA_LOW][order];
+		__asm__("" : "+r"(magazine));
+	}
+	return magazine;
+}
+
 /* The word of a live range in its record, up to IOVA_RECORD_LONG granules. */
 static __always_inline uint32_t iova_record_word(uint64_t pages, enum iova_kind kind)
 {
@@ -270,32 +291,34 @@ static __always_inline uint32_t iova_record_word(uint64_t pages, enum iova_kind 
 
 /*
  * The short halves: what they cannot do at once, without a call, they leave undone,
- * and answer 0 or false. @pages is 1..IOVA_CACHED_PAGES.
+ * and answer false. @pages is 1..IOVA_CACHED_PAGES.
  */
-static __always_inline uint64_t iova_alloc_short(struct iova_space *space,
-						 struct iova_cache *cache, uint64_t pages,
-						 uint64_t limit_pfn, enum iova_kind kind)
+static __always_inline bool iova_alloc_short(struct iova_space *space, struct iova_cache *cache,
+					     uint64_t pages, uint64_t limit_pfn,
+					     enum iova_kind kind, uint64_t *pfn)
 {
 	struct iova_magazine *magazine =
-		&cache->magazine[iova_class(space, limit_pfn)][order_of(pages)];
+		iova_magazine(cache, iova_class(space, limit_pfn), order_of(pages));
 	const struct iova_memo *memo;
-	uint64_t pfn, held;
+	uint64_t held;
 
 	if (unlikely(!base_asym_enter(&cache->asym)))
-		return 0;
+		return false;
 	held = __atomic_load_n(&magazine->count, __ATOMIC_RELAXED);
-	pfn = magazine->range[(held - 1) % IOVA_MAGAZINE];
-	memo = &cache->memo[pfn >> IOVA_CHUNK_BITS & (IOVA_MEMOS - 1)];
-	if (unlikely(!held || pfn + (pages - 1) > limit_pfn ||
-		     memo->index != pfn >> IOVA_CHUNK_BITS)) {
-		base_asym_leave(&cache->asym);
-		return 0;
-	}
+	if (unlikely(!held))
+		goto leave;
+	*pfn = magazine->range[held - 1];
+	memo = &cache->memo[*pfn >> IOVA_CHUNK_BITS & (IOVA_MEMOS - 1)];
+	if (unlikely(*pfn + (pages - 1) > limit_pfn || memo->index != *pfn >> IOVA_CHUNK_BITS))
+		goto leave;
 	__atomic_store_n(&magazine->count, held - 1, __ATOMIC_RELAXED);
 	base_asym_leave(&cache->asym);
-	__atomic_store_n(iova_record(memo->chunk, pfn), iova_record_word(pages, kind),
+	__atomic_store_n(iova_record(memo->chunk, *pfn), iova_record_word(pages, kind),
 			 __ATOMIC_RELAXED);
-	return pfn;
+	return true;
+leave:
+	base_asym_leave(&cache->asym);
+	return false;
 }
 
 static __always_inline bool iova_retire_short(struct iova_cache *cache, uint64_t pfn,
@@ -317,7 +340,8 @@ static __always_inline bool iova_give_back_short(struct iova_space *space,
 						 struct iova_cache *cache, uint64_t pfn,
 						 uint64_t pages)
 {
-	struct iova_magazine *magazine = &cache->magazine[iova_class(space, pfn)][order_of(pages)];
+	struct iova_magazine *magazine =
+		iova_magazine(cache, iova_class(space, pfn), order_of(pages));
 	uint64_t held;
 
 	if (unlikely(!base_asym_enter(&cache->asym)))
@@ -338,9 +362,9 @@ static __always_inline uint64_t iova_alloc(struct iova_space *space, struct iova
 					   uint64_t limit_pfn, enum iova_kind kind)
 {
 	if (likely(cache && pages - 1 < IOVA_CACHED_PAGES && align_order <= order_of(pages))) {
-		uint64_t pfn = iova_alloc_short(space, cache, pages, limit_pfn, kind);
+		uint64_t pfn;
 
-		if (likely(pfn))
+		if (likely(iova_alloc_short(space, cache, pages, limit_pfn, kind, &pfn)))
 			return pfn;
 	}
 	return iova_alloc_slow(space, cache, pages, align_order, limit_pfn, kind);

@@ -6,6 +6,8 @@
 #include <pthread.h>
 
 #include "backend/soft/space.h"
+#include <twostep/memory.h>
+
 #include "soft_fixture.h"
 
 #define IOVA 0x10000000ULL

@@ -3,6 +3,8 @@
 #include <pthread.h>
 
 #include "backend/soft/section.h"
+#include <twostep/memory.h>
+
 #include "soft_fixture.h"
 
 #define IOVA 0x10000000ULL

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Registered memory behind the IOMMU: by mapping, by calls, or refused. */
 #include "backend/soft/space.h"
+#include <twostep/memory.h>
+
 #include "soft_fixture.h"
 
 #define IOVA 0x10000000ULL

@@ -106,7 +106,11 @@ static void drain_ports(struct inval *inval, const struct backend_range *ranges,
 void soft_invalidate(struct backend *be, const struct backend_range *ranges, size_t nr)
 {
 	struct inval *inval = &soft_space_of(be)->inval;
+	const struct soft_port *port = __atomic_load_n(&inval->ports, __ATOMIC_RELAXED);
 
+	/* Two lines come from the device's core: let them travel at the same time. */
+	if (likely(port))
+		__builtin_prefetch(port->words);
 	post(inval, ranges, nr);
 	if (unlikely(inval->cost_ns))
 		cost_spend(inval->cost_ns);
