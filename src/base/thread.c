@@ -26,6 +26,29 @@ static void thread_ends(void *value)
 	pthread_mutex_unlock(&lock);
 }
 
+static void before_fork(void)
+{
+	pthread_mutex_lock(&lock);
+}
+
+static void after_fork_parent(void)
+{
+	pthread_mutex_unlock(&lock);
+}
+
+/* Only the calling thread lives on. */
+static void after_fork_child(void)
+{
+	for (unsigned int number = 1; number < BASE_MAX_THREADS; number++)
+		taken[number] = number == base_thread;
+	pthread_mutex_unlock(&lock);
+}
+
+__attribute__((constructor)) static void expect_forks(void)
+{
+	pthread_atfork(before_fork, after_fork_parent, after_fork_child);
+}
+
 static void make_key(void)
 {
 	have_key = !pthread_key_create(&key, thread_ends);

@@ -198,21 +198,40 @@ __cold void dma_misuse(struct dma_space *space, const char *format, ...)
 	slot_count(slot, &slot->misuse, 1);
 }
 
-/* What one slot adds to the statistics. */
+/* What one slot has ended. Read before anything that began, so that no difference is negative. */
+static void subtract_slot(struct dma_stats *stats, const struct dma_slot *slot)
+{
+	uint64_t unlinks = __atomic_load_n(&slot->page_unlinks, __ATOMIC_ACQUIRE);
+
+	stats->iova_live -= __atomic_load_n(&slot->frees, __ATOMIC_ACQUIRE);
+	stats->bytes_mapped -= unlinks << GRANULE_SHIFT;
+	stats->bytes_mapped -= __atomic_load_n(&slot->bytes_unlinked, __ATOMIC_ACQUIRE);
+	stats->pte_writes += unlinks;
+}
+
 static void add_slot(struct dma_stats *stats, const struct dma_slot *slot)
 {
 	uint64_t links = counter_read(&slot->page_links);
-	uint64_t unlinks = counter_read(&slot->page_unlinks);
 	uint64_t allocs = counter_read(&slot->allocs);
 
 	stats->iova_allocs += allocs;
-	stats->iova_live += allocs - counter_read(&slot->frees);
-	stats->pte_writes += links + unlinks + counter_read(&slot->entries);
-	stats->bytes_mapped += ((links - unlinks) << GRANULE_SHIFT) +
-			       counter_read(&slot->bytes_linked) -
-			       counter_read(&slot->bytes_unlinked);
+	stats->iova_live += allocs;
+	stats->pte_writes += links + counter_read(&slot->entries);
+	stats->bytes_mapped += (links << GRANULE_SHIFT) + counter_read(&slot->bytes_linked);
 	stats->iotlb_invalidations += counter_read(&slot->invalidations);
 	stats->misuse += counter_read(&slot->misuse);
+}
+
+static void for_each_slot(struct dma_space *space, struct dma_stats *stats,
+			  void (*visit)(struct dma_stats *stats, const struct dma_slot *slot))
+{
+	visit(stats, &space->shared);
+	for (size_t i = 1; i < BASE_MAX_THREADS; i++) {
+		struct dma_slot *slot = __atomic_load_n(&space->slots[i], __ATOMIC_ACQUIRE);
+
+		if (slot)
+			visit(stats, slot);
+	}
 }
 
 int dma_space_stats(struct dma_space *space, struct dma_stats *stats)
@@ -223,13 +242,8 @@ int dma_space_stats(struct dma_space *space, struct dma_stats *stats)
 	if (err)
 		return err;
 	*stats = (struct dma_stats){ 0 };
-	add_slot(stats, &space->shared);
-	for (size_t i = 1; i < BASE_MAX_THREADS; i++) {
-		struct dma_slot *slot = __atomic_load_n(&space->slots[i], __ATOMIC_ACQUIRE);
-
-		if (slot)
-			add_slot(stats, slot);
-	}
+	for_each_slot(space, stats, subtract_slot);
+	for_each_slot(space, stats, add_slot);
 	if (be->translates) {
 		stats->pte_writes += be->ops->table_writes(be);
 		stats->metadata_bytes =

@@ -57,5 +57,8 @@ static inline uint64_t memory_untag(const volatile void *ptr)
 int memory_pointers_prepare(uint64_t first, uint64_t last);
 void memory_pointers_add(uint64_t first, uint64_t last, phys_addr_t base);
 void memory_pointers_remove(phys_addr_t base);
+/* Around fork(): a child must not wait for readers that it does not have. */
+void memory_pointers_before_fork(void);
+void memory_pointers_after_fork(bool child);
 
 #endif

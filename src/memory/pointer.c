@@ -41,6 +41,17 @@ static void wait_for_readers(void)
 	pthread_mutex_lock(&readers);
 	pthread_mutex_unlock(&readers);
 }
+
+void memory_pointers_before_fork(void)
+{
+	pthread_mutex_lock(&readers);
+}
+
+void memory_pointers_after_fork(bool child)
+{
+	(void)child;
+	pthread_mutex_unlock(&readers);
+}
 #else
 #include <urcu-bp.h>
 
@@ -57,6 +68,19 @@ static void read_end(void)
 static void wait_for_readers(void)
 {
 	synchronize_rcu();
+}
+
+void memory_pointers_before_fork(void)
+{
+	urcu_bp_before_fork();
+}
+
+void memory_pointers_after_fork(bool child)
+{
+	if (child)
+		urcu_bp_after_fork_child();
+	else
+		urcu_bp_after_fork_parent();
 }
 #endif
 

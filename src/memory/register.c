@@ -20,6 +20,31 @@ void memory_set_busy_hook(bool (*busy)(phys_addr_t base, phys_addr_t last))
 	__atomic_store_n(&busy_hook, busy, __ATOMIC_RELEASE);
 }
 
+/* What is registered is the child's as well; only the lock's holder may not exist there. */
+
+static void before_fork(void)
+{
+	pthread_mutex_lock(&lock);
+	memory_pointers_before_fork();
+}
+
+static void after_fork_parent(void)
+{
+	memory_pointers_after_fork(false);
+	pthread_mutex_unlock(&lock);
+}
+
+static void after_fork_child(void)
+{
+	memory_pointers_after_fork(true);
+	pthread_mutex_unlock(&lock);
+}
+
+__attribute__((constructor)) static void expect_forks(void)
+{
+	pthread_atfork(before_fork, after_fork_parent, after_fork_child);
+}
+
 static int check_desc(const struct dma_memory_desc *desc)
 {
 	if ((unsigned int)desc->type > DMA_MEMORY_DMABUF)

@@ -131,7 +131,8 @@ static void soft_close(struct backend *be, bool forked)
 {
 	struct soft_space *space = soft_space_of(be);
 
-	(void)forked;
+	if (!forked)
+		fault_log_close(&space->faults);
 	soft_ports_free(space);
 	tables_exit(&space->tables);
 	base_free(space);
