@@ -40,6 +40,8 @@ int pgt_init(struct pgtable *pt, const struct pgt_format *format, struct pgt_mem
 	if (!pt->root)
 		return -ENOMEM;
 	pt->tables = 1;
+	/* A zeroed cursor, which would fit the addresses of the first table, is of another. */
+	*gen_watch += PGT_GEN_STEP;
 	return 0;
 }
 

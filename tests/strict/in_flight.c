@@ -15,7 +15,7 @@ struct flight {
 	uint8_t memory[SIZE];
 	uint8_t seen[PAGE]; /* by the device */
 	bool write;
-	bool entered;  /* a transfer is in flight */
+	bool entered; /* a transfer is in flight */
 	bool released;
 	bool poisoned; /* the driver has had its memory back, and has used it */
 };

@@ -28,7 +28,7 @@
 #include <twostep/mapping.h>
 #include <twostep/memory.h>
 
-#if defined(SABOTAGE_NO_INVALIDATE) || defined(SABOTAGE_NO_DRAIN) ||                               \
+#if defined(SABOTAGE_NO_INVALIDATE) || defined(SABOTAGE_NO_DRAIN) || \
 	defined(SABOTAGE_REUSE_GATHERED_IOVA) || defined(SABOTAGE_ROLLBACK_VISIBLE)
 #define SABOTAGED 1
 #else
@@ -54,13 +54,13 @@
 #define WRITTEN 0x55
 
 /* cmocka's assertions belong to the main thread; this one to any. */
-#define require(condition)                                                                         \
-	do {                                                                                       \
-		if (!(condition)) {                                                                \
-			fprintf(stderr, "%s:%d: %s; last error: %s\n", __FILE__, __LINE__,         \
-				#condition, dma_last_error());                                     \
-			_Exit(3);                                                                  \
-		}                                                                                  \
+#define require(condition)                                                                 \
+	do {                                                                               \
+		if (!(condition)) {                                                        \
+			fprintf(stderr, "%s:%d: %s; last error: %s\n", __FILE__, __LINE__, \
+				#condition, dma_last_error());                             \
+			_Exit(3);                                                          \
+		}                                                                          \
 	} while (0)
 
 /* Set if the library should be caught: racing scenarios then have more patience. */
@@ -77,9 +77,9 @@ struct mapping {
 /* A way to take memory away from a device. */
 struct way {
 	const char *name;
-	bool streaming;   /* mapped by dma_map_phys() */
-	bool leaves;      /* the reservation, to be freed afterwards */
-	bool relinks;     /* other memory, all GOOD, can then be reached there */
+	bool streaming; /* mapped by dma_map_phys() */
+	bool leaves; /* the reservation, to be freed afterwards */
+	bool relinks; /* other memory, all GOOD, can then be reached there */
 	unsigned int flags; /* of the reservation */
 	/* The device cannot reach the memory any more when it returns. */
 	void (*take)(struct dma_dev *dev, struct mapping *m);

@@ -132,7 +132,8 @@ static void link_into_gathered(struct dma_dev *dev, struct mapping *m)
 const struct way ways[] = {
 	{"unlink", .leaves = true, .take = unlink_all},
 	{"unlink by page", .leaves = true, .take = unlink_by_page},
-	{"unlink of a part of a unit", .leaves = true, .flags = DMA_IOVA_WHOLE, .take = unlink_a_part},
+	{"unlink of a part of a unit", .leaves = true, .flags = DMA_IOVA_WHOLE,
+	 .take = unlink_a_part},
 	{"destroy", .take = destroy},
 	{"destroy with too little", .take = destroy_too_little},
 	{"free with links left", .take = free_with_links},
