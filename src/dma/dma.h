@@ -106,6 +106,7 @@ struct dma_dev {
 	uint64_t limit_pfn;   /* last granule that streaming and two-step mappings may use */
 	uint64_t bus_limit;   /* last address that the bus carries */
 	bool untrusted;       /* unaligned memory must be bounced */
+	bool odd;             /* something keeps streaming maps off the short way */
 	uint64_t mask;
 	uint64_t coherent_mask;
 	unsigned int max_seg_size;
@@ -249,5 +250,37 @@ static inline struct dma_gather *dma_gather_for(struct dma_gather *gather,
 
 /* Add a range, making room first if there is none. */
 void dma_gather_add(struct dma_gather *gather, dma_addr_t iova, uint64_t size, bool unmark);
+
+/*
+ * The short way to take one granule away. Retires it, if it is live with @kind and
+ * the cursor is there; false: nothing has changed, take the long way. The cursor
+ * comes first, because a granule that was retired must be seen through.
+ */
+static __always_inline bool dma_drop_granule(struct dma_dev *dev, dma_addr_t iova,
+					     enum iova_kind kind, struct dma_gather *gather,
+					     const char *what)
+{
+	struct dma_space *space = dev->space;
+	struct dma_slot *slot = space->slots[base_thread];
+	uint64_t gen = dma_gen_watch(dev->be);
+
+	if (unlikely(!slot || gen & PGT_GEN_WATCH || iova - slot->cursor.base >= PGT_TABLE_SPAN ||
+		     slot->cursor.gen != gen ||
+		     !iova_retire_short(&slot->iova, iova >> GRANULE_SHIFT, 1, kind)))
+		return false;
+	counter_step(&slot->frees);
+	if (unlikely(!pgt_cursor_unlink(&slot->cursor, gen, iova, space->present))) {
+		dma_take_away(space, iova, GRANULE, GRANULE, RELEASE_IOVA, gather, what);
+		return true;
+	}
+	counter_step(&slot->page_unlinks);
+	if (gather) {
+		dma_gather_add(gather, iova, GRANULE, false);
+		return true;
+	}
+	dma_invalidate(space, slot, iova, iova + GRANULE_MASK);
+	iova_give_back(&space->iova, &slot->iova, iova >> GRANULE_SHIFT, 1);
+	return true;
+}
 
 #endif

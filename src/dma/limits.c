@@ -23,6 +23,7 @@ void dma_limits_init(struct dma_dev *dev)
 	dev->coherent_mask = DMA_BIT_MASK(32);
 	dev->max_seg_size = 65536;
 	dev->seg_boundary = 0xffffffffUL;
+	dev->odd = dev->untrusted;
 	update_limit(dev);
 }
 
@@ -136,6 +137,7 @@ int dma_set_min_align_mask(struct dma_dev *dev, unsigned int mask)
 				  "minimum alignment mask 0x%x of %s must be a power of two minus one",
 				  mask, dev->uri);
 	dev->min_align_mask = mask;
+	dev->odd = dev->untrusted || mask > GRANULE_MASK;
 	return 0;
 }
 

@@ -109,25 +109,25 @@ static __cold dma_addr_t map_long(struct dma_dev *dev, phys_addr_t phys, size_t 
 dma_addr_t dma_map_phys(struct dma_dev *dev, phys_addr_t phys, size_t size,
 			enum dma_data_direction dir, unsigned long attrs)
 {
-	struct backend *be = dev->be;
 	struct dma_space *space = dev->space;
 	struct dma_slot *slot = space->slots[base_thread];
-	uint64_t pfn, gen = dma_gen_watch(be);
+	struct backend *be = dev->be;
+	uint64_t offset = phys & GRANULE_MASK;
+	uint64_t gen = dma_gen_watch(be);
+	uint64_t pfn;
 
-	/* Inside one granule of ordinary memory, nothing special about the device. */
-	if (unlikely(!slot || !be->translates || be->needs_sync || gen & PGT_GEN_WATCH || attrs ||
-		     size - 1 >= GRANULE - (phys & GRANULE_MASK) || (unsigned int)dir >= DMA_NONE ||
-		     dev->untrusted | (dev->min_align_mask > GRANULE_MASK) ||
-		     phys >= be->phys_end || memory_in_arena(phys)))
-		return map_long(dev, phys, size, dir, attrs);
-	pfn = iova_alloc(&space->iova, &slot->iova, 1, 0, dev->limit_pfn, IOVA_STREAMING);
-	if (unlikely(!pfn))
+	/* Inside one granule of plain memory, and nothing special about the device. */
+	if (unlikely(!slot || dev->odd | be->needs_sync || gen & PGT_GEN_WATCH || attrs ||
+		     size - 1 >= GRANULE - offset || (unsigned int)dir >= DMA_NONE ||
+		     ((phys - offset) ^ memory_plain.match) & memory_plain.mask ||
+		     !iova_alloc_short(&space->iova, &slot->iova, 1, dev->limit_pfn, IOVA_STREAMING,
+				       &pfn)))
 		return map_long(dev, phys, size, dir, attrs);
 	if (likely(pgt_cursor_link(&slot->cursor, gen, pfn << GRANULE_SHIFT,
-				   (phys & ~GRANULE_MASK) | be->leaf_bits[dir]))) {
-		counter_add(&slot->page_links, 1);
-		counter_add(&slot->allocs, 1);
-		return pfn << GRANULE_SHIFT | (phys & GRANULE_MASK);
+				   (phys - offset) | be->leaf_bits[dir]))) {
+		counter_step(&slot->page_links);
+		counter_step(&slot->allocs);
+		return pfn << GRANULE_SHIFT | offset;
 	}
 	iova_retire(&space->iova, &slot->iova, pfn, 1, IOVA_STREAMING);
 	iova_give_back(&space->iova, &slot->iova, pfn, 1);
@@ -188,33 +188,9 @@ static __cold void unmap_long(struct dma_dev *dev, dma_addr_t addr, size_t size,
 static __always_inline void unmap(struct dma_dev *dev, dma_addr_t addr, size_t size,
 				  unsigned long attrs, struct dma_gather *gather)
 {
-	struct backend *be = dev->be;
-	struct dma_space *space = dev->space;
-	struct dma_slot *slot = space->slots[base_thread];
-	dma_addr_t iova = addr & ~GRANULE_MASK;
-	uint64_t gen = dma_gen_watch(be);
-
-	/* The cursor first: it changes nothing before the range is known to be live. */
-	if (unlikely(!slot || !be->translates || gen & PGT_GEN_WATCH || attrs ||
-		     size - 1 >= GRANULE - (addr & GRANULE_MASK) ||
-		     iova - slot->cursor.base >= PGT_TABLE_SPAN || slot->cursor.gen != gen ||
-		     iova_retire(&space->iova, &slot->iova, iova >> GRANULE_SHIFT, 1,
-				 IOVA_STREAMING))) {
+	if (unlikely(attrs || size - 1 >= GRANULE - (addr & GRANULE_MASK) ||
+		     !dma_drop_granule(dev, addr & ~GRANULE_MASK, IOVA_STREAMING, gather, "unmap")))
 		unmap_long(dev, addr, size, attrs, gather);
-		return;
-	}
-	counter_add(&slot->frees, 1);
-	if (unlikely(!pgt_cursor_unlink(&slot->cursor, gen, iova, space->present))) {
-		dma_take_away(space, iova, GRANULE, GRANULE, RELEASE_IOVA, gather, "unmap");
-		return;
-	}
-	counter_add(&slot->page_unlinks, 1);
-	if (gather) {
-		dma_gather_add(gather, iova, GRANULE, false);
-		return;
-	}
-	dma_invalidate(space, slot, iova, iova + GRANULE_MASK);
-	iova_give_back(&space->iova, &slot->iova, iova >> GRANULE_SHIFT, 1);
 }
 
 void dma_unmap_phys(struct dma_dev *dev, dma_addr_t addr, size_t size,

@@ -279,6 +279,8 @@ int dma_iova_link_vec(struct dma_dev *dev, struct dma_iova_state *state,
 	const struct backend *be = dev->be;
 	uint64_t total = state_size(state), bytes = (uint64_t)nr_vecs << GRANULE_SHIFT;
 
+	if (nr_vecs == 1)
+		return dma_iova_link(dev, state, vec->paddr, offset, vec->len, dir, attrs);
 	/* Whole pages of plain memory, inside the reservation. */
 	if (unlikely(!nr_vecs || !be->translates || nr_vecs > total >> GRANULE_SHIFT ||
 		     offset > total - bytes || (state->addr | offset) & GRANULE_MASK || attrs ||
@@ -432,15 +434,13 @@ void dma_iova_free(struct dma_dev *dev, struct dma_iova_state *state)
 		iova_give_back_slow(&space->iova, &slot->iova, pfn, 1);
 }
 
-void dma_iova_destroy_gather(struct dma_dev *dev, struct dma_iova_state *state, size_t mapped_len,
-			     enum dma_data_direction dir, unsigned long attrs,
-			     struct dma_gather *gather)
+static __attribute__((__noinline__)) void destroy_long(struct dma_dev *dev,
+						       struct dma_iova_state *state,
+						       size_t mapped_len, struct dma_gather *gather)
 {
 	struct dma_space *space = dev->space;
 	uint64_t total = state_size(state), linked = 0;
 
-	(void)dir;
-	(void)attrs;
 	if (unlikely(!retire(dev, dma_slot(space), state))) {
 		not_reserved(dev, state, "destroy");
 		return;
@@ -456,8 +456,29 @@ void dma_iova_destroy_gather(struct dma_dev *dev, struct dma_iova_state *state, 
 		      RELEASE_IOVA, gather, "destroy");
 }
 
+static __always_inline void destroy(struct dma_dev *dev, struct dma_iova_state *state,
+				    size_t mapped_len, struct dma_gather *gather)
+{
+	/* One aligned granule that is linked. */
+	if (unlikely(state->__size - 1 >= GRANULE || mapped_len - 1 >= state->__size ||
+		     state->addr & GRANULE_MASK ||
+		     !dma_drop_granule(dev, state->addr, IOVA_TWO_STEP, gather, "destroy")))
+		destroy_long(dev, state, mapped_len, gather);
+}
+
+void dma_iova_destroy_gather(struct dma_dev *dev, struct dma_iova_state *state, size_t mapped_len,
+			     enum dma_data_direction dir, unsigned long attrs,
+			     struct dma_gather *gather)
+{
+	(void)dir;
+	(void)attrs;
+	destroy(dev, state, mapped_len, dma_gather_for(gather, dev->space));
+}
+
 void dma_iova_destroy(struct dma_dev *dev, struct dma_iova_state *state, size_t mapped_len,
 		      enum dma_data_direction dir, unsigned long attrs)
 {
-	dma_iova_destroy_gather(dev, state, mapped_len, dir, attrs, NULL);
+	(void)dir;
+	(void)attrs;
+	destroy(dev, state, mapped_len, NULL);
 }

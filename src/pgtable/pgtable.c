@@ -167,9 +167,17 @@ void pgt_unmark(struct pgtable *pt, struct pgt_cursor *cursor, uint64_t iova, ui
 	}
 }
 
-static bool maps_phys_below(const struct pgt_descriptor *d, uint64_t *table, unsigned int level,
+/*
+ * Others may unhook tables meanwhile, and a page may hold something else by the time
+ * it is read: only what lies in the table memory is followed.
+ */
+static bool maps_phys_below(const struct pgtable *pt, const uint64_t *table, unsigned int level,
 			    uint64_t base, uint64_t last)
 {
+	const struct pgt_descriptor *d = pt->format->descriptor;
+
+	if ((uintptr_t)table - pt->memory->base >= pt->memory->size)
+		return false;
 	for (size_t i = 0; i < PGT_ENTRIES; i++) {
 		uint64_t value = entry_load(&table[i]);
 		uint64_t phys = value & PGT_ADDR_MASK & ~(level_size(level) - 1);
@@ -177,7 +185,7 @@ static bool maps_phys_below(const struct pgt_descriptor *d, uint64_t *table, uns
 		if (!is_present(d, value))
 			continue;
 		if (!is_leaf(d, value, level)) {
-			if (maps_phys_below(d, entry_table(value), level - 1, base, last))
+			if (maps_phys_below(pt, entry_table(value), level - 1, base, last))
 				return true;
 		} else if (phys <= last && phys + level_size(level) - 1 >= base) {
 			return true;
@@ -188,9 +196,7 @@ static bool maps_phys_below(const struct pgt_descriptor *d, uint64_t *table, uns
 
 bool pgt_maps_phys(struct pgtable *pt, uint64_t base, uint64_t last)
 {
-	const struct pgt_descriptor *d = pt->format->descriptor;
-
-	return maps_phys_below(d, pt->root, d->levels - 1, base, last);
+	return maps_phys_below(pt, pt->root, pt->format->descriptor->levels - 1, base, last);
 }
 
 /*

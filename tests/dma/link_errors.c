@@ -7,22 +7,22 @@
 /* What can be wrong with a link, in the order in which it must be told. */
 enum wrong {
 	INSIDE_A_GRANULE = 1 << 0, /* begins there, and not at offset 0 */
-	BOUNCED = 1 << 1,	   /* must be coherent, and the range has a bounced part */
-	NO_BOUNCE = 1 << 2,	   /* unaligned, the device untrusted, and not to be bounced */
+	BOUNCED = 1 << 1, /* must be coherent, and the range has a bounced part */
+	NO_BOUNCE = 1 << 2, /* unaligned, the device untrusted, and not to be bounced */
 	EMPTY = 1 << 3,
 	NO_DIRECTION = 1 << 4,
-	UNREGISTERED = 1 << 5,	/* in the arena, and nothing there */
-	OTHER_OFFSET = 1 << 6,	/* in the granule */
-	PAST_THE_END = 1 << 7,	/* of the reservation */
-	TOO_HIGH = 1 << 8,	/* for the format */
-	MUST_BOUNCE = 1 << 9,	/* and there is no bounce pool */
+	UNREGISTERED = 1 << 5, /* in the arena, and nothing there */
+	OTHER_OFFSET = 1 << 6, /* in the granule */
+	PAST_THE_END = 1 << 7, /* of the reservation */
+	TOO_HIGH = 1 << 8, /* for the format */
+	MUST_BOUNCE = 1 << 9, /* and there is no bounce pool */
 	LINKED_BEFORE = 1 << 10,
 	ALL_WRONG = (1 << 11) - 1,
 };
 
 static const int answers[] = {
-	-EIO,	 -EOPNOTSUPP, -EPERM,  -EINVAL, -EINVAL,     -EINVAL,
-	-ENXIO, -ERANGE,      -ERANGE, -ENOMEM, -EADDRINUSE,
+	-EIO,	-EOPNOTSUPP, -EPERM,  -EINVAL, -EINVAL,	    -EINVAL,
+	-ENXIO, -ERANGE,     -ERANGE, -ENOMEM, -EADDRINUSE,
 };
 
 struct link {
@@ -49,8 +49,8 @@ static bool make_link(const struct scene *scene, unsigned int wrong, struct link
 {
 	bool untrusted = wrong & (NO_BOUNCE | MUST_BOUNCE);
 
-	if ((wrong & UNREGISTERED && wrong & TOO_HIGH) ||
-	    (untrusted && wrong & EMPTY) || (wrong & NO_BOUNCE && wrong & MUST_BOUNCE) ||
+	if ((wrong & UNREGISTERED && wrong & TOO_HIGH) || (untrusted && wrong & EMPTY) ||
+	    (wrong & NO_BOUNCE && wrong & MUST_BOUNCE) ||
 	    (wrong & BOUNCED && wrong & MUST_BOUNCE) ||
 	    (wrong & MUST_BOUNCE && wrong & (UNREGISTERED | TOO_HIGH)))
 		return false;
@@ -162,8 +162,8 @@ static void the_first_reason_is_told(void **state)
 	struct link link;
 
 	for (unsigned int wrong = 1; wrong <= ALL_WRONG; wrong++) {
-		const struct device *d =
-			wrong & (NO_BOUNCE | MUST_BOUNCE) ? &scene.untrusted : &scene.trusted;
+		const struct device *d = wrong & (NO_BOUNCE | MUST_BOUNCE) ? &scene.untrusted
+									   : &scene.trusted;
 
 		if (!make_link(&scene, wrong, &link))
 			continue;

@@ -26,9 +26,11 @@
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 /* A test for each page-table format, whose name is its state. */
-#define EACH_FORMAT(test)                                                                          \
-	{#test " vtd-ss", test, NULL, NULL, (void *)"vtd-ss"},                                     \
-	{#test " x86-64", test, NULL, NULL, (void *)"x86-64"}
+#define EACH_FORMAT(test)                                           \
+	{#test " vtd-ss", test, NULL, NULL, (void *)"vtd-ss"},      \
+	{                                                           \
+#test " x86-64", test, NULL, NULL, (void *)"x86-64" \
+	}
 
 struct device {
 	struct dma_dev *dev;

@@ -223,8 +223,6 @@ bool device_atomic(struct run *run)
 		addr &= ~7ULL;
 	if (size == 4)
 		operand &= UINT32_MAX;
-	if (size != 8)
-		size = size == 4 ? 4 : size;
 	/* Half of the exchanges meet what they expect. */
 	if (exchange && one_in(run, 2) && size <= 8 && !(addr & 7) &&
 	    reach(run, addr / PAGE, PGT_READ, &page) != REFUSED)

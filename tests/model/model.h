@@ -19,9 +19,9 @@
 
 #include "dma/dma.h"
 
-#define PAGE 4096ULL
+#define PAGE 4096UL
 #define PAGE_MASK (PAGE - 1)
-#define LARGE_PAGES 512ULL
+#define LARGE_PAGES 512UL
 
 /* Memory: ordinary, then registered without a mapping for the CPU. Whole large pages. */
 #define PLAIN_PAGES (3 * LARGE_PAGES)
@@ -80,6 +80,7 @@ struct run {
 	struct dma_dev *dev[DEVICES];
 	uint64_t limit_pfn[DEVICES]; /* last granule that the device may use */
 	struct dma_space *space;
+	struct backend *be;
 
 	uint8_t *plain;
 	uint8_t *registered; /* our own mapping of it */

@@ -35,17 +35,14 @@ static bool strike_by_reading(struct hammer *hammer, dma_addr_t addr)
 	return !err;
 }
 
+/* By counting, too. */
 static bool strike_by_writing(struct hammer *hammer, dma_addr_t addr)
 {
 	uint8_t buf[WRITE_PAGES * PAGE];
 
 	memset(buf, WRITTEN, sizeof(buf));
-	return !dma_bus_write(hammer->port, addr + READ_PAGES * PAGE, buf, sizeof(buf));
-}
-
-static bool strike_by_counting(struct hammer *hammer, dma_addr_t addr)
-{
-	return !dma_bus_fetch_add(hammer->port, addr + COUNT_PAGE * PAGE, 8, 1, NULL);
+	return !dma_bus_write(hammer->port, addr + READ_PAGES * PAGE, buf, sizeof(buf)) &
+	       !dma_bus_fetch_add(hammer->port, addr + COUNT_PAGE * PAGE, 8, 1, NULL);
 }
 
 static void *strike_without_pause(void *arg)
@@ -54,9 +51,12 @@ static void *strike_without_pause(void *arg)
 
 	while (!flag_is_set(hammer->stop)) {
 		dma_addr_t addr = __atomic_load_n(hammer->addr, __ATOMIC_ACQUIRE);
-		uint64_t *count = hammer->strike(hammer, addr) ? &hammer->done : &hammer->refused;
+		bool done = hammer->strike(hammer, addr);
 
-		__atomic_fetch_add(count, 1, __ATOMIC_RELAXED);
+		__atomic_fetch_add(done ? &hammer->done : &hammer->refused, 1, __ATOMIC_RELAXED);
+		/* On a machine with few processors the driver must come by. */
+		if (!done)
+			sched_yield();
 	}
 	return NULL;
 }
@@ -112,14 +112,13 @@ unsigned int hammered(void)
 	struct dma_dev *neighbour = open_device_in("soft:iotlb=16", dev);
 	const char *given = getenv("TWOSTEP_SEED");
 	uint64_t seed = given ? strtoull(given, NULL, 0) : (uint64_t)(uintptr_t)&dev >> 4 | 1;
-	unsigned int rounds = 6000 / SLOW, seen = 0;
+	unsigned int rounds = 2000 / SLOW, seen = 0;
 	uint64_t random = seed ? seed : 1;
 	dma_addr_t addr = PAGE;
 	bool stop = false;
 	struct hammer hammers[] = {
 		{.port = dma_dev_port(dev), .strike = strike_by_reading},
 		{.port = dma_dev_port(neighbour), .strike = strike_by_writing},
-		{.port = dma_dev_port(neighbour), .strike = strike_by_counting},
 	};
 	const size_t nr = sizeof(hammers) / sizeof(hammers[0]);
 

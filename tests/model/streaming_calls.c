@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: MIT */
+/* Addresses in general, and streaming mappings. */
+#include "calls.h"
+
+bool check_new(struct run *run, unsigned int device, uint64_t pfn, uint64_t pages,
+	       uint64_t align_pages)
+{
+	uint64_t alignment = 1ULL << order_of(pages);
+
+	if (alignment < align_pages)
+		alignment = align_pages;
+	AGREE(run, pfn && !(pfn % alignment), "0x%llx is 0 or not aligned to 0x%llx",
+	      ull(pfn * PAGE), ull(alignment * PAGE));
+	AGREE(run, pfn + pages - 1 <= run->limit_pfn[device], "0x%llx is beyond the mask",
+	      ull(pfn * PAGE));
+	AGREE(run, !in_use(run, pfn, pages, true), "0x%llx has been handed out already",
+	      ull(pfn * PAGE));
+	for (unsigned int i = 0; i < run->nr_windows; i++)
+		AGREE(run,
+		      pfn > run->window[i].last || pfn + pages - 1 < run->window[i].first,
+		      "0x%llx is in a reserved window", ull(pfn * PAGE));
+	forget_leaving(run, pfn, pages);
+	return true;
+}
+
+bool check_none(struct run *run, unsigned int device, uint64_t pages, uint64_t align_pages)
+{
+	uint64_t limit = run->limit_pfn[device];
+
+	/* There is always room in what does not fit into a small mask. */
+	if (limit > 1ULL << 16 && align_pages <= limit >> 4)
+		return disagree(run, "no addresses, and yet there are plenty");
+	AGREE(run, limit > 1ULL << 16 || !could_fit(run, pages, align_pages, limit),
+	      "no addresses for %llu granules, and yet there are some", ull(pages));
+	return true;
+}
+
+void keep_range(struct run *run, struct range *range, enum range_kind kind,
+		struct dma_iova_state state)
+{
+	range->kind = kind;
+	range->state = state;
+	range->pfn = state.addr / PAGE;
+	range->pages = ((state.addr & PAGE_MASK) + dma_iova_size(&state) + PAGE_MASK) / PAGE;
+	range_clear(range);
+	run->live++;
+}
+
+/* Ordinary or registered memory, often where a large entry could begin. */
+struct phys_vec any_piece(struct run *run, uint64_t in, uint64_t max)
+{
+	uint64_t first = one_in(run, 3) ? PLAIN_PAGES : 0;
+	uint64_t pages = first ? REGISTERED_PAGES : PLAIN_PAGES, page, len, room;
+
+	page = one_in(run, 3) ? below(run, pages / LARGE_PAGES) * LARGE_PAGES : below(run, pages);
+	room = (pages - page) * PAGE - in;
+	if (max > room)
+		max = room;
+	switch (below(run, 4)) {
+	case 0:
+		len = max;
+		break;
+	case 1:
+		len = 1 + below(run, max);
+		break;
+	default:
+		len = 1 + below(run, max < 6 * PAGE ? max : 6 * PAGE);
+		break;
+	}
+	return (struct phys_vec){page_phys(run, (int)(first + page)) + in, len};
+}
+
+bool call_map(struct run *run, bool *misused)
+{
+	struct range *range = any_range(run, MAPPED);
+	unsigned int device = (unsigned int)below(run, DEVICES);
+	enum dma_data_direction dir = any_direction(run);
+	unsigned long attrs = any_attrs(run);
+	uint64_t in = one_in(run, 2) ? 0 : below(run, PAGE);
+	struct phys_vec vec =
+		any_piece(run, in, one_in(run, 8) ? MAX_BYTES - PAGE : one_in(run, 2) ? PAGE - in :
+											8 * PAGE);
+	bool bad, starved;
+	uint64_t pages;
+	dma_addr_t addr;
+
+	(void)misused;
+	if (range->kind != UNUSED)
+		return true;
+	if (one_in(run, 2))
+		vec.len = PAGE - in;
+	if (one_in(run, 30))
+		vec.len = 0;
+	if (one_in(run, 30))
+		vec.paddr = run->registered_base + REGISTERED_PAGES * PAGE - below(run, PAGE / 2);
+	pages = ((vec.paddr & PAGE_MASK) + vec.len + PAGE_MASK) / PAGE;
+	bad = dir == DMA_NONE || !vec.len || !is_memory(run, vec.paddr, vec.len) ||
+	      attrs & DMA_ATTR_CC_SHARED ||
+	      (device && !(attrs & DMA_ATTR_MMIO) && (vec.paddr | vec.len) & PAGE_MASK);
+	starved = starve(run);
+	addr = dma_map_phys(run->dev[device], vec.paddr, vec.len, dir, attrs);
+	feed();
+	tell(run, "map in slot %u: %zu bytes at 0x%llx (page %d), direction %d, attributes 0x%lx, "
+		  "device %u = 0x%llx",
+	     slot_of(run, range), vec.len, ull(vec.paddr), phys_page(run, vec.paddr), (int)dir,
+	     attrs, device, ull(addr));
+	if (addr == DMA_MAPPING_ERROR)
+		return bad || starved || check_none(run, device, pages, 0);
+	AGREE(run, !bad, "what cannot be mapped is mapped at 0x%llx", ull(addr));
+	AGREE(run, (addr & PAGE_MASK) == (vec.paddr & PAGE_MASK), "mapped at 0x%llx, from 0x%llx",
+	      ull(addr), ull(vec.paddr));
+	if (!check_new(run, device, addr / PAGE, pages, 0))
+		return false;
+	keep_range(run, range, MAPPED, (struct dma_iova_state){addr, vec.len});
+	model_link(run, range, 0, &vec, 1, dir, true);
+	return check_range(run, range);
+}
+
+static bool unmap(struct run *run, struct range *range, dma_addr_t addr, size_t size,
+		  unsigned long attrs, bool *misused)
+{
+	struct dma_dev *dev = run->dev[below(run, DEVICES)];
+	uint64_t pages = size ? ((addr & PAGE_MASK) + size + PAGE_MASK) / PAGE : 0;
+	bool really, starved = starve(run);
+	struct dma_gather *gather = any_gather(run, &really);
+
+	tell(run, "unmap%s slot %u: %zu bytes at 0x%llx%s%s", gather ? ", gathered," : "",
+	     slot_of(run, range), size, ull(addr), attrs ? ", CC_SHARED" : "",
+	     starved ? ", without memory" : "");
+	if (gather)
+		dma_unmap_phys_gather(dev, addr, size, DMA_BIDIRECTIONAL, attrs, gather);
+	else
+		dma_unmap_phys(dev, addr, size, DMA_BIDIRECTIONAL, attrs);
+	feed();
+	if (attrs)
+		return check_range(run, range);
+	if (addr / PAGE != range->pfn || range->kind != MAPPED) {
+		*misused = true;
+		return check_range(run, range);
+	}
+	*misused = pages != range->pages;
+	model_release(run, range, really);
+	return check_range(run, range);
+}
+
+bool call_unmap(struct run *run, bool *misused)
+{
+	struct range *range = any_range(run, one_in(run, 30) ? RESERVED : MAPPED);
+	dma_addr_t addr = range->state.addr;
+	size_t size = dma_iova_size(&range->state);
+
+	if (range->kind == UNUSED)
+		return true;
+	if (one_in(run, 20))
+		size = below(run, 3 * PAGE);
+	if (one_in(run, 20) && range->pages > 1)
+		addr += PAGE;
+	return unmap(run, range, addr, size, one_in(run, 30) ? DMA_ATTR_CC_SHARED : 0, misused);
+}
+
+bool take_down(struct run *run, struct range *range)
+{
+	bool misused;
+	uint64_t linked = range->pages;
+	size_t size;
+
+	if (range->kind == MAPPED)
+		return unmap(run, range, range->state.addr, dma_iova_size(&range->state), 0,
+			     &misused);
+	while (linked && range->granule[linked - 1].page == NOTHING)
+		linked--;
+	size = linked ? linked * PAGE - (range->state.addr & PAGE_MASK) : 0;
+	if (size > dma_iova_size(&range->state))
+		size = dma_iova_size(&range->state);
+	dma_iova_destroy(run->dev[0], &range->state, size, DMA_BIDIRECTIONAL, 0);
+	model_release(run, range, false);
+	return true;
+}

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Random calls on the library and on a model of it, which must agree: on every answer,
+ * on every translation, on every byte that devices see, and on what the statistics say.
+ *
+ * two_step [SEED [CALLS]], or TWOSTEP_SEED and TWOSTEP_CALLS: what to repeat. A list of
+ * calls that does not agree is made as short as it can be and printed.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+#include "model.h"
+
+/* Sanitizers make everything slower. */
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#define SLOW 10
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
+#define SLOW 10
+#endif
+#endif
+#ifndef SLOW
+#define SLOW 1
+#endif
+
+static uint64_t seed;
+static size_t nr_calls = 100000 / SLOW;
+
+static const struct config second_stage = {
+	.uri = {"soft:", "soft:untrusted,iotlb=16,ways=2"},
+	.va_bits = 48,
+};
+static const struct config x86 = {
+	.uri = {"soft:pgtable=x86-64,iotlb=256", "soft:untrusted,iotlb=8,ways=8"},
+	.write_implies_read = true,
+	.va_bits = 47,
+};
+static const struct config absent = {
+	.uri = {"soft:absent=cache", "soft:untrusted,iotlb=1024"},
+	.needs_sync = true,
+	.va_bits = 48,
+};
+
+static void show(const struct config *config, struct call *calls, size_t nr, uint64_t from)
+{
+	const char *text;
+	size_t at;
+
+	nr = shrink(config, calls, nr);
+	print_message("TWOSTEP_SEED=%llu: the calls that do not agree\n", ull(from));
+	text = run_apart(config, calls, nr, true, &at);
+	print_message("%zu calls: %s\n", nr, text ? text : "agree now");
+}
+
+static void agrees(const struct config *config, uint64_t from)
+{
+	struct call *calls = malloc(nr_calls * sizeof(*calls));
+	const char *text;
+	size_t at = 0;
+
+	assert_non_null(calls);
+	print_message("TWOSTEP_SEED=%llu\n", ull(from));
+	draw_calls(calls, nr_calls, from);
+	text = run_apart(config, calls, nr_calls, false, &at);
+	if (text) {
+		print_message("call %zu: %s\n", at, text);
+		show(config, calls, at, from);
+	}
+	free(calls);
+	assert_null(text);
+}
+
+static void agrees_with_second_stage_tables(void **state)
+{
+	(void)state;
+	agrees(&second_stage, seed);
+}
+
+static void agrees_with_x86_64_tables(void **state)
+{
+	(void)state;
+	agrees(&x86, seed + 1);
+}
+
+static void agrees_where_absence_is_cached(void **state)
+{
+	(void)state;
+	agrees(&absent, seed + 2);
+}
+
+/* A model with a mistake does not agree, and few calls are enough to show it. */
+static void finds(enum model_error error, size_t at_most)
+{
+	struct config config = second_stage;
+	size_t nr = 10000, at = 0;
+	struct call *calls = malloc(nr * sizeof(*calls));
+
+	assert_non_null(calls);
+	config.error = error;
+	draw_calls(calls, nr, seed);
+	assert_non_null(run_apart(&config, calls, nr, false, &at));
+	nr = shrink(&config, calls, at);
+	assert_in_range(nr, 2, at_most);
+	assert_non_null(run_apart(&config, calls, nr, false, &at));
+	assert_int_equal(at, nr);
+	/* Without the mistake they agree. */
+	assert_null(run_apart(&second_stage, calls, nr, false, &at));
+	free(calls);
+}
+
+static void a_mistake_about_large_entries_is_found(void **state)
+{
+	(void)state;
+	finds(MODEL_CUTS_LARGE, 4);
+}
+
+static void a_mistake_about_gathers_is_found(void **state)
+{
+	(void)state;
+	finds(MODEL_GATHERS_NOTHING, 7);
+}
+
+int main(int argc, char **argv)
+{
+	const char *given = argc > 1 ? argv[1] : getenv("TWOSTEP_SEED");
+	const char *count = argc > 2 ? argv[2] : getenv("TWOSTEP_CALLS");
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(agrees_with_second_stage_tables),
+		cmocka_unit_test(agrees_with_x86_64_tables),
+		cmocka_unit_test(agrees_where_absence_is_cached),
+		cmocka_unit_test(a_mistake_about_large_entries_is_found),
+		cmocka_unit_test(a_mistake_about_gathers_is_found),
+	};
+
+	seed = given ? strtoull(given, NULL, 0) : (uint64_t)time(NULL);
+	if (count)
+		nr_calls = strtoull(count, NULL, 0);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
