@@ -36,6 +36,7 @@
 #define BENCH_GATHER 32u /* operations that share an invalidation */
 #define BENCH_READER_PAGES 16u
 #define BENCH_LEAST_RUNS 9u
+#define BENCH_BUSY_TRIES 20u /* of one run beside a device that must not be held up */
 #define BENCH_MOST_RUNS 999u
 
 /*
@@ -58,6 +59,8 @@ struct bench_reader {
 	bool wanted;
 	uint64_t passes;
 	bool failed;
+	uint64_t began_ns; /* wall and processor time when it began to read */
+	uint64_t began_cpu_ns;
 };
 
 /* False: a sentence was printed. Close in either case. */
@@ -65,8 +68,11 @@ bool reader_open(struct bench_reader *reader, struct dma_dev *dev, int cpu);
 void reader_close(struct bench_reader *reader);
 /* When it returns, the device reads. */
 void reader_start(struct bench_reader *reader);
-/* When it returns, the device does not read. False: a read was refused. */
-bool reader_stop(struct bench_reader *reader);
+/*
+ * When it returns, the device does not read. False: a read was refused. @all_the_time
+ * (may be NULL): whether it had a processor since reader_start(), but for a tenth.
+ */
+bool reader_stop(struct bench_reader *reader, bool *all_the_time);
 
 /* What the operations work on. */
 struct bench_rig {

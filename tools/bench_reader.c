@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include <sched.h>
 #include <string.h>
+#include <time.h>
 
 #include <twostep/bus.h>
 
@@ -91,6 +92,21 @@ void reader_close(struct bench_reader *reader)
 	reader->dev = NULL;
 }
 
+static uint64_t clock_ns(clockid_t clock)
+{
+	struct timespec now = { 0 };
+
+	clock_gettime(clock, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static uint64_t processor_ns(struct bench_reader *reader)
+{
+	clockid_t clock;
+
+	return pthread_getcpuclockid(reader->thread, &clock) ? 0 : clock_ns(clock);
+}
+
 void reader_start(struct bench_reader *reader)
 {
 	uint64_t passes = __atomic_load_n(&reader->passes, __ATOMIC_RELAXED);
@@ -101,10 +117,17 @@ void reader_start(struct bench_reader *reader)
 	pthread_mutex_unlock(&reader->lock);
 	while (__atomic_load_n(&reader->passes, __ATOMIC_RELAXED) == passes)
 		sched_yield();
+	reader->began_ns = clock_ns(CLOCK_MONOTONIC);
+	reader->began_cpu_ns = processor_ns(reader);
 }
 
-bool reader_stop(struct bench_reader *reader)
+bool reader_stop(struct bench_reader *reader, bool *all_the_time)
 {
+	uint64_t read_ns = processor_ns(reader) - reader->began_cpu_ns;
+	uint64_t passed_ns = clock_ns(CLOCK_MONOTONIC) - reader->began_ns;
+
+	if (all_the_time)
+		*all_the_time = read_ns >= passed_ns - passed_ns / 10;
 	pthread_mutex_lock(&reader->lock);
 	__atomic_store_n(&reader->wanted, false, __ATOMIC_RELAXED);
 	while (!reader->parked)
@@ -129,7 +152,7 @@ bool bench_unrelated(struct bench_rig *rig, size_t pages, bool gather, double *v
 	dma_port_stats(port, &before);
 	reader_start(&rig->unrelated_reader);
 	good = bench_map_unmap(rig, 1, gather, &ns);
-	good = reader_stop(&rig->unrelated_reader) && good;
+	good = reader_stop(&rig->unrelated_reader, NULL) && good;
 	dma_port_stats(port, &after);
 	hits = after.iotlb_hits - before.iotlb_hits;
 	misses = after.iotlb_misses - before.iotlb_misses;

@@ -35,7 +35,10 @@ PKG_CONFIG_PATH=$(dirname "$(find "$scratch/root" -name twostep.pc)")
 PKG_CONFIG_SYSROOT_DIR=$scratch/root
 LD_LIBRARY_PATH=$(dirname "$(find "$scratch/root" -name libtwostep.a)")
 mkdir "$scratch/bin"
-printf '#!/bin/sh\nexec %s -Wall -Wextra -Wshadow -Wconversion -Werror "$@"\n' "$*" >"$scratch/bin/cc"
+compiler=$(command -v "$1")
+shift
+printf '#!/bin/sh\nexec %s -Wall -Wextra -Wshadow -Wconversion -Werror "$@"\n' "$compiler $*" \
+	>"$scratch/bin/cc"
 chmod +x "$scratch/bin/cc"
 export PKG_CONFIG_PATH PKG_CONFIG_SYSROOT_DIR
 

@@ -4,7 +4,7 @@
 
 /* What is looked at after each call. */
 
-static bool check_stats(struct run *run, bool misused)
+bool check_stats(struct run *run, bool misused)
 {
 	struct dma_stats stats;
 
@@ -146,12 +146,15 @@ void feed(void)
 
 static bool set_mask(struct run *run)
 {
-	static const unsigned int bits[] = {13, 14, 16, 20, 22, 24, 24, 28, 32, 40, 48, 64};
+	static const unsigned int bits[] = {13, 16, 20, 22, 24, 28, 32, 32, 36, 40, 48, 64};
 	unsigned int device = (unsigned int)below(run, DEVICES);
 	uint64_t mask = DMA_BIT_MASK(bits[below(run, ARRAY_SIZE(bits))]);
 	uint64_t last = DMA_BIT_MASK(run->config->va_bits);
 	int err, expected;
 
+	/* Small masks do not last long. */
+	if (run->limit_pfn[device] < DMA_BIT_MASK(24) / PAGE)
+		mask = DMA_BIT_MASK(32 + below(run, 33));
 	/* Also masks that do not end with a granule, and those that reach nothing. */
 	if (one_in(run, 6))
 		mask += below(run, 4 * PAGE);
@@ -264,7 +267,7 @@ static const struct {
 	{.plain = device_atomic, .weight = 4},
 	{.plain = begin_gather, .weight = 2},
 	{.plain = end_gather, .weight = 1},
-	{.plain = set_mask, .weight = 1},
+	{.plain = set_mask, .weight = 2},
 	{.plain = reserve_window, .weight = 1},
 	{.plain = sync_single, .weight = 1},
 };

@@ -22,9 +22,11 @@ bool call_destroy(struct run *run, bool *misused);
 bool call_free_again(struct run *run, bool *misused);
 bool call_map(struct run *run, bool *misused);
 bool call_unmap(struct run *run, bool *misused);
-/* Unmap or destroy without a mistake. */
+/* Unmap, or unlink and free. */
 bool take_down(struct run *run, struct range *range);
 
+/* @misused: whether the call was, which the library must have noticed. */
+bool check_stats(struct run *run, bool misused);
 bool check_range(struct run *run, const struct range *range);
 bool check_unchanged(struct run *run, const struct range *range);
 

@@ -72,6 +72,19 @@ bool check_memory(struct run *run)
 	return true;
 }
 
+/* After the whole transfer: one page of memory may be behind several granules. */
+static bool check_written(struct run *run, dma_addr_t addr, size_t len)
+{
+	int page;
+
+	for (uint64_t pfn = addr / PAGE; pfn <= (addr + len - 1) / PAGE; pfn++) {
+		reach(run, pfn, 0, &page);
+		if (!check_page(run, page))
+			return false;
+	}
+	return true;
+}
+
 /* What came of a transfer, page by page. EITHER is only allowed for the first. */
 static bool check_transfer(struct run *run, unsigned int device, dma_addr_t addr, uint8_t *buf,
 			   size_t len, bool write, int err)
@@ -90,14 +103,13 @@ static bool check_transfer(struct run *run, unsigned int device, dma_addr_t addr
 					   write ? PGT_WRITE : PGT_READ, &page);
 
 		refused = reached == REFUSED || (reached == EITHER && err);
+		run->met[refused ? MET_REFUSED : reached == EITHER ? MET_GATHERED : MET_REACHED]++;
 		if (!refused && write)
 			memcpy(page_shadow(run, page) + in, buf + done, part);
 		else if (!refused)
 			AGREE(run, !memcmp(page_shadow(run, page) + in, buf + done, part),
 			      "device %u reads other bytes at 0x%llx (%zu) than page %d has", device,
 			      ull(addr + done), part, page);
-		if (write && !check_page(run, page))
-			return false;
 		if (!refused)
 			done += part;
 	}
@@ -108,7 +120,7 @@ static bool check_transfer(struct run *run, unsigned int device, dma_addr_t addr
 		AGREE(run, buf[i] == SENTINEL, "a refused read at 0x%llx left byte %zu", ull(addr),
 		      i);
 	run->faults += refused;
-	return true;
+	return !write || check_written(run, addr, len);
 }
 
 static bool transfer(struct run *run, unsigned int device, dma_addr_t addr, size_t len, bool write)

@@ -67,6 +67,27 @@ enum model_error {
 	MODEL_GATHERS_NOTHING, /* gathered memory is out of reach at once */
 };
 
+/* What a run has met: a random test that meets nothing proves nothing. */
+enum met {
+	MET_LARGE,	/* a large entry linked */
+	MET_CUT,	/* and cut */
+	MET_HOLE,
+	MET_WHOLE,	/* part of a unit unlinked, all of it gone */
+	MET_GATHERED,	/* memory reached that a gather has not made final yet */
+	MET_RELINKED,	/* linked where such memory was */
+	MET_EXHAUSTED,	/* no address space left, and the model agrees */
+	MET_NO_MEMORY,
+	MET_REACHED,
+	MET_REFUSED,
+	MET_IN_USE,	/* the link errors */
+	MET_RANGE,
+	MET_INSIDE,	/* -EIO */
+	MET_MISMATCH,	/* -ENXIO */
+	MET_INVALID,
+	MET_FORBIDDEN,	/* -EPERM */
+	NR_MET,
+};
+
 struct config {
 	const char *uri[DEVICES];
 	bool write_implies_read; /* the format has no write-only */
@@ -112,6 +133,7 @@ struct run {
 	uint64_t faults;
 	uint64_t misuse;
 
+	uint64_t *met; /* by enum met */
 	uint64_t random;
 	FILE *tell; /* where the calls are told in words, or NULL */
 	char failure[512];
@@ -222,6 +244,8 @@ void draw_calls(struct call *calls, size_t nr, uint64_t seed);
  */
 const char *run_apart(const struct config *config, const struct call *calls, size_t nr, bool tell,
 		      size_t *at);
+/* How often the last run has met something. */
+uint64_t has_met(enum met what);
 /* The calls fail; leave out what is not needed for that. Returns how many are left. */
 size_t shrink(const struct config *config, struct call *calls, size_t nr);
 

@@ -216,8 +216,10 @@ static uint64_t link_unit(struct run *run, struct range *range, uint64_t at, int
 			     pages - done >= LARGE_PAGES;
 		uint64_t n = large ? LARGE_PAGES : 1;
 
+		run->met[MET_LARGE] += large;
 		for (uint64_t i = 0; i < n; i++) {
 			touch(run, page + (int)i);
+			run->met[MET_RELINKED] += range->granule[at + i].before != NOTHING;
 			range->granule[at + i] = (struct granule){
 				.page = (int16_t)(page + (int)i),
 				.before = NOTHING,
@@ -300,6 +302,8 @@ struct removal model_remove(struct run *run, struct range *range, uint64_t first
 				range->granule[i].before = NOTHING;
 		}
 	}
+	run->met[MET_CUT] += removal.cut;
+	run->met[MET_HOLE] += removal.hole;
 	return removal;
 }
 

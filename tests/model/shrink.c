@@ -14,11 +14,14 @@
 /* What a run leaves behind, also when it crashes. */
 struct report {
 	size_t at;
+	uint64_t met[NR_MET];
 	char text[512];
 };
 
+static struct report *report;
+
 static bool run_all(struct run *run, const struct config *config, const struct call *calls,
-		    size_t nr, struct report *report)
+		    size_t nr)
 {
 	if (!run_open(run, config))
 		return false;
@@ -31,8 +34,7 @@ static bool run_all(struct run *run, const struct config *config, const struct c
 }
 
 static __attribute__((__noreturn__)) void child(const struct config *config,
-						const struct call *calls, size_t nr, bool tell,
-						struct report *report)
+						const struct call *calls, size_t nr, bool tell)
 {
 	struct run *run = calloc(1, sizeof(*run));
 	bool agrees;
@@ -40,7 +42,8 @@ static __attribute__((__noreturn__)) void child(const struct config *config,
 	if (!run)
 		_exit(2);
 	run->tell = tell ? stdout : NULL;
-	agrees = run_all(run, config, calls, nr, report);
+	run->met = report->met;
+	agrees = run_all(run, config, calls, nr);
 	if (!agrees)
 		memcpy(report->text, run->failure, sizeof(run->failure));
 	_exit(agrees ? 0 : 1);
@@ -49,7 +52,6 @@ static __attribute__((__noreturn__)) void child(const struct config *config,
 const char *run_apart(const struct config *config, const struct call *calls, size_t nr, bool tell,
 		      size_t *at)
 {
-	static struct report *report;
 	int status = 0;
 	pid_t pid;
 
@@ -64,7 +66,7 @@ const char *run_apart(const struct config *config, const struct call *calls, siz
 	if (pid < 0)
 		return "no process";
 	if (!pid)
-		child(config, calls, nr, tell, report);
+		child(config, calls, nr, tell);
 	if (waitpid(pid, &status, 0) != pid)
 		return "lost the process";
 	*at = report->at;
@@ -74,6 +76,11 @@ const char *run_apart(const struct config *config, const struct call *calls, siz
 		snprintf(report->text, sizeof(report->text), "the call ends the process, status 0x%x",
 			 (unsigned int)status);
 	return report->text;
+}
+
+uint64_t has_met(enum met what)
+{
+	return report->met[what];
 }
 
 static bool fails_without(const struct config *config, const struct call *calls, size_t nr,

@@ -32,6 +32,7 @@ bool check_none(struct run *run, unsigned int device, uint64_t pages, uint64_t a
 		return disagree(run, "no addresses, and yet there are plenty");
 	AGREE(run, limit > 1ULL << 16 || !could_fit(run, pages, align_pages, limit),
 	      "no addresses for %llu granules, and yet there are some", ull(pages));
+	run->met[MET_EXHAUSTED]++;
 	return true;
 }
 
@@ -52,7 +53,10 @@ struct phys_vec any_piece(struct run *run, uint64_t in, uint64_t max)
 	uint64_t first = one_in(run, 3) ? PLAIN_PAGES : 0;
 	uint64_t pages = first ? REGISTERED_PAGES : PLAIN_PAGES, page, len, room;
 
-	page = one_in(run, 3) ? below(run, pages / LARGE_PAGES) * LARGE_PAGES : below(run, pages);
+	if (max >= LARGE_PAGES * PAGE || one_in(run, 8))
+		page = below(run, pages / LARGE_PAGES) * LARGE_PAGES;
+	else
+		page = below(run, pages);
 	room = (pages - page) * PAGE - in;
 	if (max > room)
 		max = room;
@@ -160,19 +164,31 @@ bool call_unmap(struct run *run, bool *misused)
 
 bool take_down(struct run *run, struct range *range)
 {
+	uint64_t inside = range->state.addr & PAGE_MASK, first = 0, end;
+	size_t total = dma_iova_size(&range->state);
 	bool misused;
-	uint64_t linked = range->pages;
-	size_t size;
 
 	if (range->kind == MAPPED)
-		return unmap(run, range, range->state.addr, dma_iova_size(&range->state), 0,
-			     &misused);
-	while (linked && range->granule[linked - 1].page == NOTHING)
-		linked--;
-	size = linked ? linked * PAGE - (range->state.addr & PAGE_MASK) : 0;
-	if (size > dma_iova_size(&range->state))
-		size = dma_iova_size(&range->state);
-	dma_iova_destroy(run->dev[0], &range->state, size, DMA_BIDIRECTIONAL, 0);
+		return unmap(run, range, range->state.addr, total, 0, &misused) &&
+		       check_stats(run, misused);
+	for (; first < range->pages; first = end) {
+		size_t from = first ? first * PAGE - inside : 0, to;
+
+		end = first + 1;
+		/* Of a unit with holes nothing can be unlinked alone. */
+		if (range->granule[first].page == NOTHING ||
+		    range->state.__size & __DMA_IOVA_WHOLE)
+			continue;
+		while (end < range->pages && range->granule[end].page != NOTHING)
+			end++;
+		to = end * PAGE - inside < total ? end * PAGE - inside : total;
+		dma_iova_unlink(run->dev[0], &range->state, from, to - from, DMA_BIDIRECTIONAL, 0);
+		model_remove(run, range, first, end - 1, false);
+		if (!check_range(run, range))
+			return false;
+	}
+	misused = any_linked(range, 0, range->pages);
+	dma_iova_free(run->dev[0], &range->state);
 	model_release(run, range, false);
-	return true;
+	return check_stats(run, misused);
 }

@@ -88,7 +88,7 @@ static size_t any_offset(struct run *run, const struct range *range)
 {
 	uint64_t granule = below(run, range->pages);
 
-	if (one_in(run, 3))
+	if (one_in(run, 3) || (range->pages < 2 * LARGE_PAGES && one_in(run, 2)))
 		granule = 0;
 	else if (one_in(run, 3))
 		granule -= granule % LARGE_PAGES;
@@ -129,6 +129,21 @@ static void keep_inside(const struct run *run, struct phys_vec *vec)
 		vec->len = end - vec->paddr;
 }
 
+static void meet(struct run *run, int err)
+{
+	static const struct {
+		int err;
+		enum met met;
+	} errors[] = {
+		{-EADDRINUSE, MET_IN_USE}, {-ERANGE, MET_RANGE},   {-EIO, MET_INSIDE},
+		{-ENXIO, MET_MISMATCH},	   {-EINVAL, MET_INVALID}, {-EPERM, MET_FORBIDDEN},
+		{-ENOMEM, MET_NO_MEMORY},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(errors); i++)
+		run->met[errors[i].met] += err == errors[i].err;
+}
+
 static bool check_link(struct run *run, struct range *range, unsigned int device,
 		       const struct phys_vec *vec, size_t nr, size_t offset,
 		       enum dma_data_direction dir, unsigned long attrs, int err, bool starved)
@@ -138,6 +153,7 @@ static bool check_link(struct run *run, struct range *range, unsigned int device
 	if (!(starved && err == -ENOMEM && (!expected || expected == -EADDRINUSE)))
 		AGREE(run, err == expected, "the link answers %d and should answer %d", err,
 		      expected);
+	meet(run, err);
 	if (err)
 		return check_unchanged(run, range);
 	model_link(run, range, (inside(range) + offset) / PAGE, vec, nr, dir,
@@ -345,8 +361,10 @@ static void model_unlink(struct run *run, struct range *range, size_t offset, si
 	*misused |= removal.hole || removal.cut;
 	if (!is_whole(range))
 		return;
-	if (any_linked(range, 0, range->pages))
+	if (any_linked(range, 0, range->pages)) {
+		run->met[MET_WHOLE]++;
 		*misused = true;
+	}
 	/* What lies outside went with it. */
 	if (first)
 		model_remove(run, range, 0, first - 1, false);
