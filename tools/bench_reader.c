@@ -94,7 +94,7 @@ void reader_close(struct bench_reader *reader)
 
 static uint64_t clock_ns(clockid_t clock)
 {
-	struct timespec now = { 0 };
+	struct timespec now = {0};
 
 	clock_gettime(clock, &now);
 	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;

@@ -30,7 +30,8 @@ extern "C" {
  * @len: bytes, may cross pages; 0 does nothing
  *
  * Return: 0; -EFAULT if a page was refused: pages before it have been read, a
- * record is in the fault log, and the fault handler has been called.
+ * record is in the fault log, and the fault handler has been called; -EINVAL
+ * without a port or a buffer; -EPERM in a forked child.
  */
 int dma_bus_read(struct dma_port *port, dma_addr_t addr, void *buf, size_t len);
 

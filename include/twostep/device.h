@@ -29,7 +29,8 @@ extern "C" {
  * dma_set_mask_and_coherent() before mapping.
  *
  * Return: 0; -EINVAL for a URI that cannot be understood (dma_last_error() lists
- * what exists); -ENODEV if there is no such device; -ENOMEM.
+ * what exists); -ENODEV if there is no such device; -ENOMEM; -EAGAIN if the
+ * device's thread cannot be had.
  */
 int dma_dev_open(const char *uri, struct dma_dev **dev);
 
@@ -39,7 +40,7 @@ int dma_dev_open(const char *uri, struct dma_dev **dev);
  * @space: the space of a device that is open
  * @dev: where the device is stored; untouched on failure
  *
- * Return: as dma_dev_open(); also -EADDRINUSE if the new device's reserved
+ * Return: as dma_dev_open(); also -EPERM in a forked child; -EADDRINUSE if the new device's reserved
  * windows exclude addresses that are in use; -EINVAL if scheme or options do not
  * fit the space.
  */
@@ -97,7 +98,7 @@ int dma_dev_reg_write(struct dma_dev *dev, unsigned int bar, uint64_t offset, ui
  * Runs what is pending in the device on the calling thread.
  *
  * Return: number of pieces of work done, 0 if there was none; -EOPNOTSUPP if the
- * device runs by itself.
+ * device runs by itself or has no model; -EPERM in a forked child.
  */
 int dma_dev_step(struct dma_dev *dev);
 
@@ -111,7 +112,8 @@ int dma_dev_step(struct dma_dev *dev);
  * Applies to streaming and two-step mappings made afterwards.
  *
  * Return: 0; -EIO if no memory or address space can be reached with it (smaller
- * than 32 bits on a direct device, or than one granule).
+ * than 32 bits on a direct device, or than 13 bits, two granules, elsewhere);
+ * -EPERM in a forked child.
  */
 int dma_set_mask(struct dma_dev *dev, uint64_t mask);
 /** dma_set_coherent_mask - the same for coherent allocations */
@@ -131,7 +133,7 @@ unsigned int dma_get_max_seg_size(struct dma_dev *dev);
 int dma_set_max_seg_size(struct dma_dev *dev, unsigned int size);
 /** dma_get_seg_boundary - mask that a segment must not cross; 4 GiB - 1 until set */
 unsigned long dma_get_seg_boundary(struct dma_dev *dev);
-/** dma_set_seg_boundary - set it; must be a power of two minus one, else -EINVAL */
+/** dma_set_seg_boundary - set it; a power of two minus one, at least 0xfff, else -EINVAL */
 int dma_set_seg_boundary(struct dma_dev *dev, unsigned long mask);
 /** dma_get_min_align_mask - low address bits that a bounce must keep; 0 until set */
 unsigned int dma_get_min_align_mask(struct dma_dev *dev);
@@ -151,8 +153,8 @@ size_t dma_opt_mapping_size(struct dma_dev *dev);
  * struct dma_stats - what an address space has done
  * @iova_allocs: IOVA ranges handed out, ever
  * @iova_live: IOVA ranges reserved or mapped now
- * @pte_writes: page-table entries written, ever: one a page linked, one a page
- *	removed, one a table installed
+ * @pte_writes: page-table entries written, ever: one for each leaf stored and each
+ *	removed (a large leaf is one), one for each table hooked in or unhooked
  * @iotlb_invalidations: invalidation requests, ever; one a request, whatever it covers
  * @ioctls: calls into the kernel for mapping, ever
  * @bytes_mapped: bytes that devices can reach now, in whole granules

@@ -113,13 +113,14 @@ void dma_iova_destroy(struct dma_dev *dev, struct dma_iova_state *state, size_t 
  * Links may come in any order. On failure nothing has changed and nothing of it
  * was ever visible to the device.
  *
- * Return, first match: 0; -EIO (@phys not aligned, @offset not 0); -EOPNOTSUPP
+ * Return, first match: 0; -EPERM in a forked child; -EINVAL (the device
+ * translates nothing); -EIO (@phys not aligned, @offset not 0); -EOPNOTSUPP
  * (DMA_ATTR_REQUIRE_COHERENT on a non-coherent device or a bounced range);
  * -EPERM (would have to be bounced and must not); -EINVAL (@size 0, no
  * direction, memory that is not registered); -ENXIO (offset in the granule does
  * not match); -ERANGE (past the reservation, or memory beyond the format's
- * addresses); -EADDRINUSE (already linked there); -ENOMEM (bounce buffers or
- * table memory exhausted); -EPERM in a forked child.
+ * addresses); -ENOMEM (would have to be bounced and cannot); -EADDRINUSE
+ * (already linked there); -ENOMEM (table memory exhausted).
  */
 int dma_iova_link(struct dma_dev *dev, struct dma_iova_state *state, phys_addr_t phys,
 		  size_t offset, size_t size, enum dma_data_direction dir, unsigned long attrs);
@@ -133,7 +134,9 @@ int dma_iova_link(struct dma_dev *dev, struct dma_iova_state *state, phys_addr_t
  * As @nr_vecs links at running offsets, but all or nothing. Pieces that are
  * contiguous in memory are one unit.
  *
- * Return: as dma_iova_link(), the first piece's error; -EINVAL for @nr_vecs 0.
+ * Return: as dma_iova_link(); -EINVAL for @nr_vecs 0. What is wrong with the
+ * arguments of any piece comes before what is wrong with its place, and the first
+ * piece's error before the next one's.
  */
 int dma_iova_link_vec(struct dma_dev *dev, struct dma_iova_state *state,
 		      const struct phys_vec *vec, size_t nr_vecs, size_t offset,
@@ -144,7 +147,8 @@ int dma_iova_link_vec(struct dma_dev *dev, struct dma_iova_state *state,
  *
  * Needed once, after the last link and before the device is told the address.
  *
- * Return: 0; -EINVAL for @size 0; -ERANGE past the reservation; or the errno of
+ * Return: 0; -EINVAL for @size 0 or a device that translates nothing; -ERANGE
+ * past the reservation; -EPERM in a forked child; or the errno of
  * the backend, after which earlier synced links stay and the caller destroys or
  * retries.
  */
@@ -174,6 +178,7 @@ void dma_iova_unlink(struct dma_dev *dev, struct dma_iova_state *state, size_t o
 struct dma_gather {
 	struct dma_space *space;
 	uint64_t *free_tables;
+	uint64_t mark;
 	uint64_t count;
 	struct {
 		dma_addr_t addr;

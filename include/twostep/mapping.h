@@ -43,7 +43,8 @@ dma_addr_t dma_map_phys(struct dma_dev *dev, phys_addr_t phys, size_t size,
  * When it returns, the device cannot reach the memory: the entry is gone, the
  * IOTLB has forgotten it, and transfers in flight have ended. An address that is
  * not mapped changes nothing and counts as misuse; a wrong @size unmaps the
- * whole mapping and counts as misuse.
+ * whole mapping and counts as misuse. On ``direct:`` there is nothing to take
+ * back, and nothing is checked.
  */
 void dma_unmap_phys(struct dma_dev *dev, dma_addr_t addr, size_t size,
 		    enum dma_data_direction dir, unsigned long attrs);

@@ -49,7 +49,7 @@ enum dma_data_direction {
 #define DMA_ATTR_SKIP_CPU_SYNC (1UL << 5)    /* no cache maintenance, no copy-back */
 #define DMA_ATTR_FORCE_CONTIGUOUS (1UL << 6)
 #define DMA_ATTR_ALLOC_SINGLE_PAGES (1UL << 7)
-#define DMA_ATTR_NO_WARN (1UL << 8)          /* an expected failure: say nothing */
+#define DMA_ATTR_NO_WARN (1UL << 8)          /* an expected failure: no report of it */
 #define DMA_ATTR_PRIVILEGED (1UL << 9)
 #define DMA_ATTR_MMIO (1UL << 10)            /* not RAM: never bounced, never cached */
 #define DMA_ATTR_DEBUGGING_IGNORE_CACHELINES (1UL << 11)

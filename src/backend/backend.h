@@ -35,7 +35,7 @@ struct backend_range {
 /* What a port is opened with: the options of one device. */
 struct port_options {
 	unsigned int iotlb_entries; /* power of two, 1..65536 */
-	unsigned int iotlb_ways;    /* power of two, 1..16, at most the entries */
+	unsigned int iotlb_ways; /* power of two, 1..16, at most the entries */
 };
 
 struct backend_ops {
@@ -59,13 +59,13 @@ struct backend_ops {
 	int (*sync)(struct backend *be, dma_addr_t iova, uint64_t size, bool whole);
 
 	/*
-	 * Remove what is linked in [iova, iova + size). @mark: leave marks, which
-	 * unmark() removes after the invalidation.
+	 * Remove what is linked in [iova, iova + size). @mark, if not 0: leave marks of
+	 * this owner, which unmark() removes after the invalidation. unmark() with 0
+	 * removes everybody's; the range need not be the caller's any more.
 	 */
 	void (*unlink)(struct backend *be, struct pgt_cursor *cursor, dma_addr_t iova,
-		       uint64_t size, bool mark, struct pgt_removed *removed);
-	void (*unmark)(struct backend *be, struct pgt_cursor *cursor, dma_addr_t iova,
-		       uint64_t size);
+		       uint64_t size, uint64_t mark, struct pgt_removed *removed);
+	void (*unmark)(struct backend *be, dma_addr_t iova, uint64_t size, uint64_t mark);
 
 	/*
 	 * One request: no device of the space uses an old translation of the ranges
@@ -90,7 +90,8 @@ struct backend_ops {
 	 * could take all IOVA of [first, last] for itself; @give returns it. Returns
 	 * how many were freed.
 	 */
-	size_t (*reclaim)(struct backend *be, bool (*take)(void *arg, dma_addr_t first, uint64_t size),
+	size_t (*reclaim)(struct backend *be,
+			  bool (*take)(void *arg, dma_addr_t first, uint64_t size),
 			  void (*give)(void *arg, dma_addr_t first, uint64_t size), void *arg);
 
 	int (*pgtable_info)(struct backend *be, struct dma_pgtable_info *info);
@@ -122,9 +123,9 @@ struct backend {
 	const struct backend_ops *ops;
 	/* Addresses it can translate, closed, whole granules; first is at least 4096. */
 	dma_addr_t first, last;
-	uint64_t phys_end;  /* physical addresses must be below */
-	bool needs_sync;    /* links are seen only after sync() */
-	bool translates;    /* false: DMA addresses are memory addresses */
+	uint64_t phys_end; /* physical addresses must be below */
+	bool needs_sync; /* links are seen only after sync() */
+	bool translates; /* false: DMA addresses are memory addresses */
 } __cacheline_aligned;
 
 struct port_ops {
@@ -136,6 +137,9 @@ struct port_ops {
 			 uint64_t *old);
 	void (*stats)(struct dma_port *port, struct dma_port_stats *stats);
 };
+
+/* What a port has in a forked child, which owns nothing: everything is -EPERM (bus.c). */
+extern const struct port_ops bus_forked_port_ops;
 
 /* The first member of a backend's own port structure. bus.c dispatches on it. */
 struct dma_port {

@@ -66,6 +66,52 @@ int dma_bus_fetch_add(struct dma_port *port, dma_addr_t addr, size_t size, uint6
 	return port->ops->fetch_add(port, addr, size, add, old);
 }
 
+static int forked(void)
+{
+	return base_error(-EPERM,
+			  "the port belongs to a device that was opened before fork(), and so "
+			  "to the parent process; open a device of your own in the child");
+}
+
+static int forked_read(struct dma_port *port, dma_addr_t addr, void *buf, size_t len)
+{
+	(void)port, (void)addr, (void)buf, (void)len;
+	return forked();
+}
+
+static int forked_write(struct dma_port *port, dma_addr_t addr, const void *buf, size_t len)
+{
+	(void)port, (void)addr, (void)buf, (void)len;
+	return forked();
+}
+
+static int forked_cmpxchg(struct dma_port *port, dma_addr_t addr, size_t size, void *expected,
+			  const void *desired)
+{
+	(void)port, (void)addr, (void)size, (void)expected, (void)desired;
+	return forked();
+}
+
+static int forked_fetch_add(struct dma_port *port, dma_addr_t addr, size_t size, uint64_t add,
+			    uint64_t *old)
+{
+	(void)port, (void)addr, (void)size, (void)add, (void)old;
+	return forked();
+}
+
+static void forked_stats(struct dma_port *port, struct dma_port_stats *stats)
+{
+	(void)port, (void)stats;
+}
+
+const struct port_ops bus_forked_port_ops = {
+	.read = forked_read,
+	.write = forked_write,
+	.cmpxchg = forked_cmpxchg,
+	.fetch_add = forked_fetch_add,
+	.stats = forked_stats,
+};
+
 void dma_port_stats(struct dma_port *port, struct dma_port_stats *stats)
 {
 	memset(stats, 0, sizeof(*stats));

@@ -39,7 +39,7 @@
 #endif
 #define __cacheline_aligned __attribute__((__aligned__(64)))
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
-#define container_of(ptr, type, member) ((type *)((char *)(ptr) - offsetof(type, member)))
+#define container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 
 /* Thread-local data that costs one segment-relative access, also in a plugin. */
 #define thread_local_ie __thread __attribute__((tls_model("initial-exec")))
@@ -115,14 +115,15 @@ static inline void counter_add_shared(uint64_t *counter, uint64_t n)
  * return. The sentence names what was asked, what was wrong and what to do, and
  * ends without a full stop. Allocates nothing.
  */
-int base_error(int err, const char *format, ...) __attribute__((__cold__, __format__(__printf__, 2, 3)));
+int base_error(int err, const char *format, ...)
+	__attribute__((__cold__, __format__(__printf__, 2, 3)));
 
 /* alloc.c: every allocation of the library. All return NULL for failure. */
 
-void *base_alloc(size_t size);                      /* not zeroed; base_free() */
-void *base_zalloc(size_t size);                     /* zeroed; base_free() */
+void *base_alloc(size_t size); /* not zeroed; base_free() */
+void *base_zalloc(size_t size); /* zeroed; base_free() */
 void *base_zalloc_aligned(size_t size, size_t alignment); /* zeroed; base_free() */
-void base_free(void *ptr);                          /* NULL is allowed */
+void base_free(void *ptr); /* NULL is allowed */
 /* Zeroed pages of address space that cost memory only where touched; base_unmap(). */
 void *base_map(size_t size);
 void base_unmap(void *ptr, size_t size);
@@ -182,7 +183,7 @@ extern bool base_asym_works;
 
 static inline void base_asym_init(struct base_asym *lock)
 {
-	*lock = (struct base_asym){ .revoked = base_asym_works ? 0 : BASE_ASYM_FOR_GOOD };
+	*lock = (struct base_asym){.revoked = base_asym_works ? 0 : BASE_ASYM_FOR_GOOD};
 }
 
 /* Owner only. False: revoked; the data must not be touched. */

@@ -14,8 +14,9 @@ static int reserve_windows(struct dma_space *space, const struct dma_dev_options
 		err = iova_reserve_check(&space->iova, w[i].first >> GRANULE_SHIFT,
 					 w[i].last >> GRANULE_SHIFT);
 		if (err)
-			base_error(err, "reserved window 0x%llx-0x%llx of %s holds addresses that "
-					"the space already uses; attach the device before mapping",
+			base_error(err,
+				   "reserved window 0x%llx-0x%llx of %s holds addresses that "
+				   "the space already uses; attach the device before mapping",
 				   (unsigned long long)w[i].first, (unsigned long long)w[i].last,
 				   options->uri);
 	}
@@ -177,8 +178,10 @@ int dma_dev_reg_read(struct dma_dev *dev, unsigned int bar, uint64_t offset, uin
 	if (!err) {
 		err = dev->model_ops->reg_read(dev->model, bar, offset, value, width);
 		if (err)
-			base_error(err, "device %s has no %u-byte register at 0x%llx of window %u to read",
-				   dev->uri, width, (unsigned long long)offset, bar);
+			base_error(
+				err,
+				"device %s has no %u-byte register at 0x%llx of window %u to read",
+				dev->uri, width, (unsigned long long)offset, bar);
 	}
 	return err;
 }
@@ -191,9 +194,11 @@ int dma_dev_reg_write(struct dma_dev *dev, unsigned int bar, uint64_t offset, ui
 	if (!err) {
 		err = dev->model_ops->reg_write(dev->model, bar, offset, value, width);
 		if (err)
-			base_error(err, "device %s refuses 0x%llx in its %u-byte register 0x%llx of window %u",
-				   dev->uri, (unsigned long long)value, width,
-				   (unsigned long long)offset, bar);
+			base_error(
+				err,
+				"device %s refuses 0x%llx in its %u-byte register 0x%llx of window %u",
+				dev->uri, (unsigned long long)value, width,
+				(unsigned long long)offset, bar);
 	}
 	return err;
 }
@@ -204,7 +209,9 @@ int dma_dev_step(struct dma_dev *dev)
 
 	if (err)
 		return err;
-	if (!dev->model_ops || !dev->model_ops->step)
+	if (!dev->model_ops)
+		return base_error(-EOPNOTSUPP, "device %s has no model that could work", dev->uri);
+	if (!dev->model_ops->step)
 		return base_error(-EOPNOTSUPP,
 				  "device %s works by itself; open it with thread=off to step it",
 				  dev->uri);

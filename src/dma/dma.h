@@ -63,11 +63,11 @@
  * bounds need no second look, and it is worth nothing in another generation.
  */
 struct dma_link_window {
-	dma_addr_t addr;   /* of the state */
-	uint64_t size;     /* of the state, flags and all */
-	uint64_t gen;      /* as the cursor's */
-	uint64_t first;    /* offset of the window in the reservation */
-	uint64_t pages;    /* granules */
+	dma_addr_t addr; /* of the state */
+	uint64_t size; /* of the state, flags and all */
+	uint64_t gen; /* as the cursor's */
+	uint64_t first; /* offset of the window in the reservation */
+	uint64_t pages; /* granules */
 	uint64_t *entries; /* of the granule at @first */
 };
 
@@ -75,15 +75,17 @@ struct dma_slot {
 	struct pgt_cursor cursor;
 	struct dma_link_window window;
 	/* Written by the slot's thread only; by anyone, atomically, in the shared one. */
-	uint64_t page_links;    /* leaves of one granule stored on the fast path */
-	uint64_t page_unlinks;  /* and removed there */
-	uint64_t entries;       /* leaves stored and removed elsewhere */
-	uint64_t bytes_linked;  /* elsewhere */
+	uint64_t page_links; /* leaves of one granule stored on the fast path */
+	uint64_t page_unlinks; /* and removed there */
+	uint64_t entries; /* leaves stored and removed elsewhere */
+	uint64_t bytes_linked; /* elsewhere */
 	uint64_t bytes_unlinked;
 	uint64_t allocs;
 	uint64_t frees;
 	uint64_t invalidations;
 	uint64_t misuse;
+	uint64_t gathers; /* how many gathers have left marks */
+	uint32_t number; /* of the thread; 0 in the shared slot */
 	bool shared;
 	struct iova_cache iova __cacheline_aligned;
 } __cacheline_aligned;
@@ -103,10 +105,10 @@ struct dma_space {
 struct dma_dev {
 	struct dma_space *space;
 	struct backend *be;
-	uint64_t limit_pfn;   /* last granule that streaming and two-step mappings may use */
-	uint64_t bus_limit;   /* last address that the bus carries */
-	bool untrusted;       /* unaligned memory must be bounced */
-	bool odd;             /* something keeps streaming maps off the short way */
+	uint64_t limit_pfn; /* last granule that streaming and two-step mappings may use */
+	uint64_t bus_limit; /* last address that the bus carries */
+	bool untrusted; /* unaligned memory must be bounced */
+	bool odd; /* something keeps streaming maps off the short way */
 	uint64_t mask;
 	uint64_t coherent_mask;
 	unsigned int max_seg_size;
@@ -195,8 +197,8 @@ int dma_space_refuse_forked(const struct dma_space *space);
 
 static inline int dma_space_check(const struct dma_space *space)
 {
-	return likely(!(dma_gen_watch(space->be) & WATCH_FORKED)) ? 0 :
-								    dma_space_refuse_forked(space);
+	return likely(!(dma_gen_watch(space->be) & WATCH_FORKED)) ? 0
+								  : dma_space_refuse_forked(space);
 }
 
 /* Count a misuse and set the error text: the void calls' way to complain. */
@@ -220,7 +222,7 @@ int dma_sync_links(struct dma_space *space, dma_addr_t iova, uint64_t size, bool
 
 /* What to do with the IOVA once the device has lost its access. */
 enum dma_after_unlink {
-	KEEP_IOVA,    /* still reserved: an unlink */
+	KEEP_IOVA, /* still reserved: an unlink */
 	RELEASE_IOVA, /* retired: [iova, iova + size) is given back */
 };
 
@@ -250,6 +252,9 @@ static inline struct dma_gather *dma_gather_for(struct dma_gather *gather,
 
 /* Add a range, making room first if there is none. */
 void dma_gather_add(struct dma_gather *gather, dma_addr_t iova, uint64_t size, bool unmark);
+
+/* By what the gather's marks are known in its space; never 0. */
+uint64_t dma_gather_mark(struct dma_gather *gather, struct dma_slot *slot);
 
 /*
  * The short way to take one granule away. Retires it, if it is live with @kind and

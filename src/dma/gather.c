@@ -12,6 +12,19 @@ void dma_gather_begin(struct dma_dev *dev, struct dma_gather *gather)
 	gather->space = dev && dev->be->translates ? dev->space : NULL;
 	gather->free_tables = NULL;
 	gather->count = 0;
+	gather->mark = 0;
+}
+
+/* Thread number and a count of its own: unique in the space for a thousand million gathers. */
+uint64_t dma_gather_mark(struct dma_gather *gather, struct dma_slot *slot)
+{
+	if (gather->mark)
+		return gather->mark;
+	slot_count(slot, &slot->gathers, 1);
+	gather->mark =
+		((uint64_t)slot->number << 30 | (counter_read(&slot->gathers) & ((1U << 30) - 1))) +
+		1;
+	return gather->mark;
 }
 
 static void flush(struct dma_gather *gather)
@@ -31,7 +44,7 @@ static void flush(struct dma_gather *gather)
 		else if (nr && last + 1 == ranges[nr - 1].first)
 			ranges[nr - 1].first = first;
 		else
-			ranges[nr++] = (struct backend_range){ first, last };
+			ranges[nr++] = (struct backend_range){first, last};
 	}
 	be->ops->invalidate(be, ranges, nr);
 	slot_count(slot, &slot->invalidations, 1);
@@ -43,7 +56,7 @@ static void flush(struct dma_gather *gather)
 		uint64_t size = gather->range[i].info & GATHER_BYTES;
 
 		if (gather->range[i].info & GATHER_UNMARK)
-			be->ops->unmark(be, slot_cursor(slot), first, size);
+			be->ops->unmark(be, first, size, gather->mark);
 #ifndef SABOTAGE_REUSE_GATHERED_IOVA
 		else
 			iova_give_back(&space->iova, slot_iova(slot), first >> GRANULE_SHIFT,

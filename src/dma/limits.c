@@ -117,10 +117,11 @@ unsigned long dma_get_seg_boundary(struct dma_dev *dev)
 int dma_set_seg_boundary(struct dma_dev *dev, unsigned long mask)
 {
 	if (mask & (mask + 1) || mask < GRANULE_MASK)
-		return base_error(-EINVAL,
-				  "segment boundary mask 0x%lx of %s must be a power of two minus one, "
-				  "at least 0xfff",
-				  mask, dev->uri);
+		return base_error(
+			-EINVAL,
+			"segment boundary mask 0x%lx of %s must be a power of two minus one, "
+			"at least 0xfff",
+			mask, dev->uri);
 	dev->seg_boundary = mask;
 	return 0;
 }
@@ -133,9 +134,10 @@ unsigned int dma_get_min_align_mask(struct dma_dev *dev)
 int dma_set_min_align_mask(struct dma_dev *dev, unsigned int mask)
 {
 	if (mask & (mask + 1))
-		return base_error(-EINVAL,
-				  "minimum alignment mask 0x%x of %s must be a power of two minus one",
-				  mask, dev->uri);
+		return base_error(
+			-EINVAL,
+			"minimum alignment mask 0x%x of %s must be a power of two minus one", mask,
+			dev->uri);
 	dev->min_align_mask = mask;
 	dev->odd = dev->untrusted || mask > GRANULE_MASK;
 	return 0;

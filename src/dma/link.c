@@ -19,7 +19,7 @@ static void give_span(void *arg, uint64_t first, uint64_t size)
 void dma_invalidate(struct dma_space *space, struct dma_slot *slot, dma_addr_t first,
 		    dma_addr_t last)
 {
-	const struct backend_range range = { first, last };
+	const struct backend_range range = {first, last};
 
 	space->be->ops->invalidate(space->be, &range, 1);
 	slot_count(slot, &slot->invalidations, 1);
@@ -31,14 +31,19 @@ static int link_error(int err, dma_addr_t iova, uint64_t bytes)
 
 	switch (err) {
 	case -EADDRINUSE:
-		return base_error(err, "cannot link %llu bytes at 0x%llx: part of the range is "
-				       "linked already; unlink it first", n, at);
+		return base_error(err,
+				  "cannot link %llu bytes at 0x%llx: part of the range is "
+				  "linked already; unlink it first",
+				  n, at);
 	case -ERANGE:
-		return base_error(err, "cannot link %llu bytes at 0x%llx: the memory lies beyond "
-				       "the addresses that the page-table format can hold", n, at);
+		return base_error(err,
+				  "cannot link %llu bytes at 0x%llx: the memory lies beyond "
+				  "the addresses that the page-table format can hold",
+				  n, at);
 	case -ENOMEM:
-		return base_error(err, "cannot link %llu bytes at 0x%llx: no memory for page "
-				       "tables; unmap something, or open the device with more tables=",
+		return base_error(err,
+				  "cannot link %llu bytes at 0x%llx: no memory for page "
+				  "tables; unmap something, or open the device with more tables=",
 				  n, at);
 	default:
 		return base_error(err, "cannot link %llu bytes at 0x%llx: %s", n, at,
@@ -51,7 +56,7 @@ static void flush_marks(struct dma_space *space, struct dma_slot *slot, dma_addr
 			uint64_t size)
 {
 	dma_invalidate(space, slot, iova, iova + size - 1);
-	space->be->ops->unmark(space->be, slot_cursor(slot), iova, size);
+	space->be->ops->unmark(space->be, iova, size, 0);
 }
 
 int dma_link(struct dma_space *space, dma_addr_t iova, const struct phys_vec *vec, size_t nr_vecs,

@@ -20,7 +20,7 @@ static void thread_leaves(unsigned int thread)
 		if (!slot)
 			continue;
 		iova_cache_flush(&space->iova, &slot->iova);
-		slot->cursor = (struct pgt_cursor){ 0 };
+		slot->cursor = (struct pgt_cursor){0};
 	}
 	pthread_mutex_unlock(&registry);
 }
@@ -38,8 +38,11 @@ static void after_fork_parent(void)
 /* The child owns nothing of what it inherited. */
 static void after_fork_child(void)
 {
-	for (struct dma_space *space = spaces; space; space = space->next)
+	for (struct dma_space *space = spaces; space; space = space->next) {
 		__atomic_fetch_or(&space->be->gen_watch, WATCH_FORKED, __ATOMIC_SEQ_CST);
+		for (struct dma_dev *dev = space->devices; dev; dev = dev->next)
+			dev->port->ops = &bus_forked_port_ops;
+	}
 	spaces = NULL;
 	leaked = 0;
 	pthread_mutex_unlock(&registry);
@@ -106,7 +109,7 @@ static void count_leak(void *arg, uint64_t pfn, uint64_t pages, enum iova_kind k
 	struct pgt_removed removed;
 
 	(void)kind;
-	be->ops->unlink(be, NULL, pfn << GRANULE_SHIFT, pages << GRANULE_SHIFT, false, &removed);
+	be->ops->unlink(be, NULL, pfn << GRANULE_SHIFT, pages << GRANULE_SHIFT, 0, &removed);
 	leaked++;
 }
 
@@ -135,8 +138,9 @@ void dma_space_discard(struct dma_space *space)
 		if (translates)
 			iova_for_each_live(&space->iova, count_leak, space);
 		if (leaked != before)
-			base_error(0, "closed an address space with %llu reservations or mappings "
-				      "still live; unmap or destroy them before closing the device",
+			base_error(0,
+				   "closed an address space with %llu reservations or mappings "
+				   "still live; unmap or destroy them before closing the device",
 				   (unsigned long long)(leaked - before));
 	}
 	be->ops->close(be, forked);
@@ -172,6 +176,7 @@ __cold struct dma_slot *dma_slot_find(struct dma_space *space)
 	slot = base_zalloc_aligned(sizeof(*slot), 64);
 	if (!slot)
 		return &space->shared;
+	slot->number = thread;
 	if (space->be->translates)
 		iova_cache_init(&space->iova, &slot->iova);
 	__atomic_store_n(&space->slots[thread], slot, __ATOMIC_RELEASE);
@@ -241,7 +246,7 @@ int dma_space_stats(struct dma_space *space, struct dma_stats *stats)
 
 	if (err)
 		return err;
-	*stats = (struct dma_stats){ 0 };
+	*stats = (struct dma_stats){0};
 	for_each_slot(space, stats, subtract_slot);
 	for_each_slot(space, stats, add_slot);
 	if (be->translates) {
@@ -260,8 +265,8 @@ int dma_space_pgtable(struct dma_space *space, struct dma_pgtable_info *info)
 
 	if (err)
 		return err;
-	if (!be->ops->pgtable_info) {
-		*info = (struct dma_pgtable_info){ .format = "none" };
+	*info = (struct dma_pgtable_info){.format = "none"};
+	if (!be->translates) {
 		return base_error(-EOPNOTSUPP, "the %s backend has no page table", be->ops->name);
 	}
 	return be->ops->pgtable_info(be, info);
@@ -277,13 +282,15 @@ int dma_space_reserve(struct dma_space *space, dma_addr_t start, dma_addr_t last
 		return base_error(-EINVAL, "window 0x%llx-0x%llx ends before it starts",
 				  (unsigned long long)start, (unsigned long long)last);
 	if (!space->be->translates)
-		return base_error(-EOPNOTSUPP,
-				  "the %s backend hands out no addresses that a window could exclude",
-				  space->be->ops->name);
+		return base_error(
+			-EOPNOTSUPP,
+			"the %s backend hands out no addresses that a window could exclude",
+			space->be->ops->name);
 	err = iova_reserve(&space->iova, start >> GRANULE_SHIFT, last >> GRANULE_SHIFT);
 	if (err == -EADDRINUSE)
-		base_error(err, "window 0x%llx-0x%llx holds addresses that are in use; reserve "
-				"windows before mapping, or unmap first",
+		base_error(err,
+			   "window 0x%llx-0x%llx holds addresses that are in use; reserve "
+			   "windows before mapping, or unmap first",
 			   (unsigned long long)start, (unsigned long long)last);
 	else if (err)
 		base_error(err, "no memory to reserve window 0x%llx-0x%llx",

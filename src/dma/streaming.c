@@ -17,8 +17,10 @@ static int check_map(struct dma_dev *dev, phys_addr_t phys, size_t size,
 	if (err)
 		return err;
 	if ((unsigned int)dir >= DMA_NONE)
-		return base_error(-EINVAL, "map of 0x%llx without a direction; say what the device will "
-					   "do with it", (unsigned long long)phys);
+		return base_error(-EINVAL,
+				  "map of 0x%llx without a direction; say what the device will "
+				  "do with it",
+				  (unsigned long long)phys);
 	if (!size)
 		return base_error(-EINVAL, "map of 0 bytes at 0x%llx", (unsigned long long)phys);
 	return memory_check(phys, size, &record);
@@ -31,14 +33,14 @@ static dma_addr_t map_direct(struct dma_dev *dev, phys_addr_t phys, size_t size,
 
 	if (likely(phys + size - 1 <= limit))
 		return phys;
-	if (!(attrs & DMA_ATTR_NO_WARN))
-		base_error(-ENOMEM, "map of %zu bytes at 0x%llx: %s reaches addresses up to 0x%llx only, "
-				    "and %s; set a wider mask",
-			   size, (unsigned long long)phys, dev->uri, (unsigned long long)limit,
-			   attrs & (DMA_ATTR_MMIO | DMA_ATTR_REQUIRE_COHERENT) ||
-					   !memory_cpu_address(phys, size) ?
-				   "this memory must not be bounced" :
-				   "no bounce pool is set up");
+	base_error(-ENOMEM,
+		   "map of %zu bytes at 0x%llx: %s reaches addresses up to 0x%llx only, and %s; "
+		   "set a wider mask",
+		   size, (unsigned long long)phys, dev->uri, (unsigned long long)limit,
+		   attrs & (DMA_ATTR_MMIO | DMA_ATTR_REQUIRE_COHERENT) ||
+				   !memory_cpu_address(phys, size)
+			   ? "this memory must not be bounced"
+			   : "no bounce pool is set up");
 	return DMA_MAPPING_ERROR;
 }
 
@@ -47,22 +49,24 @@ static int check_bounce(struct dma_dev *dev, phys_addr_t phys, size_t size, unsi
 {
 	if (!dev->untrusted || attrs & DMA_ATTR_MMIO || !((phys | size) & GRANULE_MASK))
 		return 0;
-	return base_error(-ENOMEM, "map of %zu bytes at 0x%llx: %s is untrusted, so memory that is not "
-				   "whole granules must be bounced, and %s; align it to 4096 bytes",
+	return base_error(-ENOMEM,
+			  "map of %zu bytes at 0x%llx: %s is untrusted, so memory that is not "
+			  "whole granules must be bounced, and %s; align it to 4096 bytes",
 			  size, (unsigned long long)phys, dev->uri,
-			  attrs & DMA_ATTR_REQUIRE_COHERENT || !memory_cpu_address(phys, size) ?
-				  "this memory must not be" :
-				  "no bounce pool is set up");
+			  attrs & DMA_ATTR_REQUIRE_COHERENT || !memory_cpu_address(phys, size)
+				  ? "this memory must not be"
+				  : "no bounce pool is set up");
 }
 
 static int map_granules(struct dma_dev *dev, dma_addr_t iova, phys_addr_t phys, size_t size,
 			enum dma_data_direction dir, unsigned long attrs)
 {
-	const struct phys_vec vec = { phys, size };
+	const struct phys_vec vec = {phys, size};
 	int err = dma_link(dev->space, iova, &vec, 1, (phys & GRANULE_MASK) + size, dir, attrs);
 
 	if (!err && dev->be->needs_sync)
-		err = dma_sync_links(dev->space, iova, pages_of(phys, size) << GRANULE_SHIFT, false);
+		err = dma_sync_links(dev->space, iova, pages_of(phys, size) << GRANULE_SHIFT,
+				     false);
 	return err;
 }
 
@@ -78,23 +82,28 @@ static __cold dma_addr_t map_long(struct dma_dev *dev, phys_addr_t phys, size_t 
 	if (!dev->be->translates)
 		return map_direct(dev, phys, size, attrs);
 	if (attrs & DMA_ATTR_CC_SHARED) {
-		base_error(-EINVAL, "map of 0x%llx: DMA_ATTR_CC_SHARED has no meaning behind an IOMMU",
+		base_error(-EINVAL,
+			   "map of 0x%llx: DMA_ATTR_CC_SHARED has no meaning behind an IOMMU",
 			   (unsigned long long)phys);
 		return DMA_MAPPING_ERROR;
 	}
 	if (check_bounce(dev, phys, size, attrs))
 		return DMA_MAPPING_ERROR;
 	if (dev->min_align_mask > GRANULE_MASK) {
-		base_error(-EINVAL, "map of 0x%llx: the minimum alignment mask 0x%x of %s is wider than "
-				    "a granule", (unsigned long long)phys, dev->min_align_mask, dev->uri);
+		base_error(-EINVAL,
+			   "map of 0x%llx: the minimum alignment mask 0x%x of %s is wider than "
+			   "a granule",
+			   (unsigned long long)phys, dev->min_align_mask, dev->uri);
 		return DMA_MAPPING_ERROR;
 	}
 	slot = dma_slot(space);
 	pfn = iova_alloc(&space->iova, slot_iova(slot), pages, 0, dev->limit_pfn, IOVA_STREAMING);
 	if (!pfn) {
-		base_error(-ENOSPC, "map of %zu bytes: no I/O address space is free below 0x%llx for %s; "
-				    "unmap something, or set a wider mask",
-			   size, (unsigned long long)((dev->limit_pfn + 1) << GRANULE_SHIFT), dev->uri);
+		base_error(-ENOSPC,
+			   "map of %zu bytes: no I/O address space is free below 0x%llx for %s; "
+			   "unmap something, or set a wider mask",
+			   size, (unsigned long long)((dev->limit_pfn + 1) << GRANULE_SHIFT),
+			   dev->uri);
 		return DMA_MAPPING_ERROR;
 	}
 	if (map_granules(dev, pfn << GRANULE_SHIFT, phys, size, dir, attrs)) {
@@ -148,18 +157,24 @@ static __cold uint64_t unmap_mismatch(struct dma_dev *dev, dma_addr_t addr, size
 
 	if (pages && kind == IOVA_STREAMING &&
 	    !iova_retire(&space->iova, slot_iova(slot), pfn, pages, IOVA_STREAMING)) {
-		dma_misuse(space, "unmap of %zu bytes at 0x%llx: %llu bytes are mapped there; all of it "
-				  "was unmapped", size, (unsigned long long)addr,
+		dma_misuse(space,
+			   "unmap of %zu bytes at 0x%llx: %llu bytes are mapped there; all of it "
+			   "was unmapped",
+			   size, (unsigned long long)addr,
 			   (unsigned long long)(pages << GRANULE_SHIFT));
 		return pages;
 	}
 	if (addr == DMA_MAPPING_ERROR)
-		dma_misuse(space, "unmap of DMA_MAPPING_ERROR; check dma_mapping_error() after mapping");
+		dma_misuse(space,
+			   "unmap of DMA_MAPPING_ERROR; check dma_mapping_error() after mapping");
 	else if (pages)
-		dma_misuse(space, "unmap of 0x%llx, which was reserved with dma_iova_try_alloc(); use "
-				  "dma_iova_destroy()", (unsigned long long)addr);
+		dma_misuse(space,
+			   "unmap of 0x%llx, which was reserved with dma_iova_try_alloc(); use "
+			   "dma_iova_destroy()",
+			   (unsigned long long)addr);
 	else
-		dma_misuse(space, "unmap of 0x%llx: nothing is mapped there; was it unmapped before?",
+		dma_misuse(space,
+			   "unmap of 0x%llx: nothing is mapped there; was it unmapped before?",
 			   (unsigned long long)addr);
 	return 0;
 }
@@ -193,8 +208,8 @@ static __always_inline void unmap(struct dma_dev *dev, dma_addr_t addr, size_t s
 		unmap_long(dev, addr, size, attrs, gather);
 }
 
-void dma_unmap_phys(struct dma_dev *dev, dma_addr_t addr, size_t size,
-		    enum dma_data_direction dir, unsigned long attrs)
+void dma_unmap_phys(struct dma_dev *dev, dma_addr_t addr, size_t size, enum dma_data_direction dir,
+		    unsigned long attrs)
 {
 	(void)dir;
 	unmap(dev, addr, size, attrs, NULL);

@@ -28,18 +28,22 @@ static __cold bool alloc_refused(struct dma_dev *dev, size_t size)
 	if (dma_space_check(dev->space))
 		return false;
 	if (!dev->be->translates)
-		base_error(-EOPNOTSUPP, "%s does not translate addresses, so nothing can be reserved; "
-					"use dma_map_phys()", dev->uri);
+		base_error(-EOPNOTSUPP,
+			   "%s does not translate addresses, so nothing can be reserved; "
+			   "use dma_map_phys()",
+			   dev->uri);
 	else if (!size)
 		base_error(-EINVAL, "a reservation of 0 bytes; ask for at least 1");
 	else if (size & ~STATE_SIZE_MASK)
 		base_error(-EINVAL, "a reservation of 0x%zx bytes is larger than any address space",
 			   size);
 	else
-		base_error(-ENOSPC, "no %zu bytes of I/O address space are free below 0x%llx for %s; "
-				    "free reservations, or set a wider mask with "
-				    "dma_set_mask_and_coherent()",
-			   size, (unsigned long long)((dev->limit_pfn + 1) << GRANULE_SHIFT), dev->uri);
+		base_error(-ENOSPC,
+			   "no %zu bytes of I/O address space are free below 0x%llx for %s; "
+			   "free reservations, or set a wider mask with "
+			   "dma_set_mask_and_coherent()",
+			   size, (unsigned long long)((dev->limit_pfn + 1) << GRANULE_SHIFT),
+			   dev->uri);
 	return false;
 }
 
@@ -53,7 +57,7 @@ static __attribute__((__noinline__)) bool try_alloc_long(struct dma_dev *dev,
 	struct dma_slot *slot;
 	uint64_t pfn;
 
-	*state = (struct dma_iova_state){ 0 };
+	*state = (struct dma_iova_state){0};
 	if (unlikely(!dev->be->translates || size - 1 >= STATE_SIZE_MASK ||
 		     dma_gen_watch(dev->be) & WATCH_FORKED))
 		return alloc_refused(dev, size);
@@ -79,8 +83,8 @@ bool dma_iova_try_alloc(struct dma_dev *dev, struct dma_iova_state *state, phys_
 	/* One aligned granule, if the thread holds a free one. */
 	if (unlikely(!slot || size - 1 >= GRANULE || phys & GRANULE_MASK ||
 		     dma_gen_watch(dev->be) & PGT_GEN_WATCH ||
-		     !iova_alloc_short(&space->iova, &slot->iova, 1, dev->limit_pfn,
-				       IOVA_TWO_STEP, &pfn)))
+		     !iova_alloc_short(&space->iova, &slot->iova, 1, dev->limit_pfn, IOVA_TWO_STEP,
+				       &pfn)))
 		return try_alloc_long(dev, state, phys, size, 0, 0);
 	counter_step(&slot->allocs);
 	state->addr = pfn << GRANULE_SHIFT;
@@ -94,10 +98,12 @@ bool dma_iova_try_alloc_flags(struct dma_dev *dev, struct dma_iova_state *state,
 	unsigned int order = 0;
 
 	if ((align && !is_power_of_two(align)) || flags & ~DMA_IOVA_WHOLE) {
-		*state = (struct dma_iova_state){ 0 };
-		base_error(-EINVAL,
-			   "reservation with alignment 0x%zx and flags 0x%x: the alignment must be 0 "
-			   "or a power of two, and the only flag is DMA_IOVA_WHOLE", align, flags);
+		*state = (struct dma_iova_state){0};
+		base_error(
+			-EINVAL,
+			"reservation with alignment 0x%zx and flags 0x%x: the alignment must be 0 "
+			"or a power of two, and the only flag is DMA_IOVA_WHOLE",
+			align, flags);
 		return false;
 	}
 	if (align > GRANULE)
@@ -115,20 +121,46 @@ static int check_kernel_rules(const struct dma_dev *dev, const struct dma_iova_s
 	unsigned long long at = phys;
 
 	if (phys & GRANULE_MASK && offset)
-		return base_error(-EIO, "link of 0x%llx at offset 0x%zx: only the piece at offset 0 may "
-					"begin inside a granule; split the buffer at 4096 bytes",
+		return base_error(-EIO,
+				  "link of 0x%llx at offset 0x%zx: only the piece at offset 0 may "
+				  "begin inside a granule; split the buffer at 4096 bytes",
 				  at, offset);
 	if (attrs & DMA_ATTR_REQUIRE_COHERENT && state->__size & __DMA_IOVA_BOUNCED)
-		return base_error(-EOPNOTSUPP, "link of 0x%llx: DMA_ATTR_REQUIRE_COHERENT in a range of "
-					       "which a part was bounced", at);
+		return base_error(-EOPNOTSUPP,
+				  "link of 0x%llx: DMA_ATTR_REQUIRE_COHERENT in a range of "
+				  "which a part was bounced",
+				  at);
 	if (!dev->untrusted || !((phys | size) & GRANULE_MASK))
 		return 0;
 	if (attrs & (DMA_ATTR_MMIO | DMA_ATTR_REQUIRE_COHERENT) ||
 	    (size && !memory_cpu_address(phys, size)))
-		return base_error(-EPERM, "link of %zu bytes at 0x%llx: %s is untrusted, so memory that "
-					  "is not whole granules must be bounced, and this must not be; "
-					  "align it to 4096 bytes", size, at, dev->uri);
+		return base_error(-EPERM,
+				  "link of %zu bytes at 0x%llx: %s is untrusted, so memory that "
+				  "is not whole granules must be bounced, and this must not be; "
+				  "align it to 4096 bytes",
+				  size, at, dev->uri);
 	return 0;
+}
+
+/* A state whose addresses this device cannot have reserved. */
+static __cold int foreign_state(const struct dma_dev *dev, const struct dma_iova_state *state)
+{
+	if (!dev->be->translates)
+		return base_error(-EINVAL,
+				  "%s does not translate addresses, so the state 0x%llx was not "
+				  "reserved for it; pass the device that reserved it",
+				  dev->uri, (unsigned long long)state->addr);
+	return base_error(-ERANGE,
+			  "the state 0x%llx lies beyond the addresses of %s; pass the state that "
+			  "dma_iova_try_alloc() filled",
+			  (unsigned long long)state->addr, dev->uri);
+}
+
+static __always_inline bool is_foreign(const struct dma_dev *dev,
+				       const struct dma_iova_state *state)
+{
+	return !dev->be->translates || state->addr > dev->be->last ||
+	       state_size(state) > dev->be->last - state->addr + 1;
 }
 
 static int check_piece(const struct dma_dev *dev, const struct dma_iova_state *state,
@@ -145,25 +177,33 @@ static int check_piece(const struct dma_dev *dev, const struct dma_iova_state *s
 	if (!size)
 		return base_error(-EINVAL, "link of 0 bytes at offset 0x%zx; leave it out", offset);
 	if ((unsigned int)dir >= DMA_NONE)
-		return base_error(-EINVAL, "link of 0x%llx without a direction; say what the device "
-					   "will do with it", at);
+		return base_error(-EINVAL,
+				  "link of 0x%llx without a direction; say what the device "
+				  "will do with it",
+				  at);
 	err = memory_check(phys, size, &record);
 	if (err)
 		return err;
 	if ((state->addr + offset - phys) & GRANULE_MASK)
-		return base_error(-ENXIO, "link of 0x%llx at offset 0x%zx: the reservation, 0x%llx, has "
-					  "another offset in the granule there; reserve with the first "
-					  "piece's address, and end each piece but the last on a granule",
+		return base_error(-ENXIO,
+				  "link of 0x%llx at offset 0x%zx: the reservation, 0x%llx, has "
+				  "another offset in the granule there; reserve with the first "
+				  "piece's address, and end each piece but the last on a granule",
 				  at, offset, (unsigned long long)state->addr);
 	if (offset > total || size > total - offset)
-		return base_error(-ERANGE, "link of %zu bytes at offset 0x%zx: the reservation is %llu "
-					   "bytes long", size, offset, (unsigned long long)total);
+		return base_error(-ERANGE,
+				  "link of %zu bytes at offset 0x%zx: the reservation is %llu "
+				  "bytes long",
+				  size, offset, (unsigned long long)total);
 	if (phys >= dev->be->phys_end || size > dev->be->phys_end - phys)
-		return base_error(-ERANGE, "link of 0x%llx: the page-table format holds addresses below "
-					   "0x%llx only", at, (unsigned long long)dev->be->phys_end);
+		return base_error(-ERANGE,
+				  "link of 0x%llx: the page-table format holds addresses below "
+				  "0x%llx only",
+				  at, (unsigned long long)dev->be->phys_end);
 	if (dev->untrusted && (phys | size) & GRANULE_MASK)
-		return base_error(-ENOMEM, "link of %zu bytes at 0x%llx: %s is untrusted, so this must be "
-					   "bounced, and no bounce pool is set up; align it to 4096 bytes",
+		return base_error(-ENOMEM,
+				  "link of %zu bytes at 0x%llx: %s is untrusted, so this must be "
+				  "bounced, and no bounce pool is set up; align it to 4096 bytes",
 				  size, at, dev->uri);
 	return 0;
 }
@@ -172,9 +212,11 @@ static __cold int link_long(struct dma_dev *dev, struct dma_iova_state *state, p
 			    size_t offset, size_t size, enum dma_data_direction dir,
 			    unsigned long attrs)
 {
-	const struct phys_vec vec = { phys, size };
+	const struct phys_vec vec = {phys, size};
 	int err = dma_space_check(dev->space);
 
+	if (!err && is_foreign(dev, state))
+		err = foreign_state(dev, state);
 	if (!err)
 		err = check_piece(dev, state, phys, offset, size, dir, attrs);
 	if (err)
@@ -261,6 +303,8 @@ static __cold int link_vec_long(struct dma_dev *dev, struct dma_iova_state *stat
 
 	if (err)
 		return err;
+	if (is_foreign(dev, state))
+		return foreign_state(dev, state);
 	if (!nr_vecs)
 		return base_error(-EINVAL, "link of a vector without pieces");
 	for (size_t i = 0; i < nr_vecs; at += vec[i++].len) {
@@ -272,9 +316,9 @@ static __cold int link_vec_long(struct dma_dev *dev, struct dma_iova_state *stat
 			at - offset + (vec[0].paddr & GRANULE_MASK), dir, attrs);
 }
 
-int dma_iova_link_vec(struct dma_dev *dev, struct dma_iova_state *state,
-		      const struct phys_vec *vec, size_t nr_vecs, size_t offset,
-		      enum dma_data_direction dir, unsigned long attrs)
+int dma_iova_link_vec(struct dma_dev *dev, struct dma_iova_state *state, const struct phys_vec *vec,
+		      size_t nr_vecs, size_t offset, enum dma_data_direction dir,
+		      unsigned long attrs)
 {
 	const struct backend *be = dev->be;
 	uint64_t total = state_size(state), bytes = (uint64_t)nr_vecs << GRANULE_SHIFT;
@@ -282,7 +326,7 @@ int dma_iova_link_vec(struct dma_dev *dev, struct dma_iova_state *state,
 	if (nr_vecs == 1)
 		return dma_iova_link(dev, state, vec->paddr, offset, vec->len, dir, attrs);
 	/* Whole pages of plain memory, inside the reservation. */
-	if (unlikely(!nr_vecs || !be->translates || nr_vecs > total >> GRANULE_SHIFT ||
+	if (unlikely(!nr_vecs || is_foreign(dev, state) || nr_vecs > total >> GRANULE_SHIFT ||
 		     offset > total - bytes || (state->addr | offset) & GRANULE_MASK || attrs ||
 		     (unsigned int)dir >= DMA_NONE || dma_gen_watch(be) & WATCH_FORKED))
 		return link_vec_long(dev, state, vec, nr_vecs, offset, dir, attrs);
@@ -300,10 +344,14 @@ int dma_iova_sync(struct dma_dev *dev, struct dma_iova_state *state, size_t offs
 	if (unlikely(!size))
 		return base_error(-EINVAL, "sync of 0 bytes at offset 0x%zx", offset);
 	if (unlikely(offset > total || size > total - offset))
-		return base_error(-ERANGE, "sync of %zu bytes at offset 0x%zx: the reservation is %llu "
-					   "bytes long", size, offset, (unsigned long long)total);
+		return base_error(-ERANGE,
+				  "sync of %zu bytes at offset 0x%zx: the reservation is %llu "
+				  "bytes long",
+				  size, offset, (unsigned long long)total);
 	if (unlikely(dma_space_check(dev->space)))
 		return -EPERM;
+	if (unlikely(is_foreign(dev, state)))
+		return foreign_state(dev, state);
 	if (likely(!dev->be->needs_sync && !whole))
 		return 0;
 	first = (state->addr + offset) & ~GRANULE_MASK;
@@ -322,9 +370,15 @@ static bool touched(struct dma_dev *dev, const struct dma_iova_state *state, siz
 {
 	uint64_t total = state_size(state);
 
+	if (unlikely(is_foreign(dev, state))) {
+		dma_misuse(dev->space, "unlink of a state, 0x%llx, that was not reserved for %s",
+			   (unsigned long long)state->addr, dev->uri);
+		return false;
+	}
 	if (unlikely(!size || offset >= total || size > total - offset)) {
-		dma_misuse(dev->space, "unlink of %zu bytes at offset 0x%zx of a reservation that is "
-				       "%llu bytes long; only what lies inside was unlinked",
+		dma_misuse(dev->space,
+			   "unlink of %zu bytes at offset 0x%zx of a reservation that is "
+			   "%llu bytes long; only what lies inside was unlinked",
 			   size, offset, (unsigned long long)total);
 		if (!size || offset >= total)
 			return false;
@@ -387,12 +441,14 @@ static __cold void not_reserved(struct dma_dev *dev, const struct dma_iova_state
 		dma_misuse(dev->space, "%s of a state that reserves nothing", what);
 	else if (dev->be->translates &&
 		 iova_live(&dev->space->iova, state->addr >> GRANULE_SHIFT, &kind))
-		dma_misuse(dev->space, "%s of 0x%llx with %llu bytes: what is live there is not a "
-				       "reservation of that size; nothing was freed",
+		dma_misuse(dev->space,
+			   "%s of 0x%llx with %llu bytes: what is live there is not a "
+			   "reservation of that size; nothing was freed",
 			   what, addr, (unsigned long long)state_size(state));
 	else
-		dma_misuse(dev->space, "%s of 0x%llx: nothing is reserved there; was it freed before?",
-			   what, addr);
+		dma_misuse(dev->space,
+			   "%s of 0x%llx: nothing is reserved there; was it freed before?", what,
+			   addr);
 }
 
 static bool retire(struct dma_dev *dev, struct dma_slot *slot, const struct dma_iova_state *state)
@@ -446,7 +502,8 @@ static __attribute__((__noinline__)) void destroy_long(struct dma_dev *dev,
 		return;
 	}
 	if (unlikely(mapped_len > total)) {
-		dma_misuse(space, "destroy with %zu bytes linked of a reservation that is %llu bytes long",
+		dma_misuse(space,
+			   "destroy with %zu bytes linked of a reservation that is %llu bytes long",
 			   mapped_len, (unsigned long long)total);
 		mapped_len = total;
 	}

@@ -19,7 +19,7 @@ static void give_iova_back(struct dma_space *space, struct dma_slot *slot, dma_a
  * and is misuse.
  */
 static void take_rest(struct dma_space *space, struct dma_slot *slot, dma_addr_t iova,
-		      uint64_t size, bool mark, struct taken *taken, const char *what)
+		      uint64_t size, uint64_t mark, struct taken *taken, const char *what)
 {
 	struct backend *be = space->be;
 	struct pgt_removed rest;
@@ -29,8 +29,9 @@ static void take_rest(struct dma_space *space, struct dma_slot *slot, dma_addr_t
 	if (likely(!(found & PGT_LINKED_LEAF)))
 		return;
 	be->ops->unlink(be, slot_cursor(slot), iova, size, mark, &rest);
-	dma_misuse(space, "%s of 0x%llx: memory is linked in 0x%llx-0x%llx, outside of what was said "
-			  "to be linked; it was unlinked too",
+	dma_misuse(space,
+		   "%s of 0x%llx: memory is linked in 0x%llx-0x%llx, outside of what was said "
+		   "to be linked; it was unlinked too",
 		   what, (unsigned long long)iova, (unsigned long long)rest.first,
 		   (unsigned long long)rest.last);
 	if (taken->removed.first > taken->removed.last) {
@@ -54,8 +55,9 @@ static __cold void complain(struct dma_space *space, struct dma_slot *slot, dma_
 	unsigned long long first = iova, last = iova + linked - 1;
 
 	if (taken->removed.cut)
-		dma_misuse(space, "%s of 0x%llx-0x%llx cuts a larger entry; all of it, "
-				  "0x%llx-0x%llx, was unlinked",
+		dma_misuse(space,
+			   "%s of 0x%llx-0x%llx cuts a larger entry; all of it, "
+			   "0x%llx-0x%llx, was unlinked",
 			   what, first, last, (unsigned long long)taken->removed.first,
 			   (unsigned long long)taken->removed.last);
 	if (!taken->removed.hole)
@@ -79,7 +81,7 @@ static void finish(struct dma_space *space, struct dma_slot *slot, dma_addr_t io
 	if (likely(first <= last))
 		dma_invalidate(space, slot, first, last);
 	if (unlikely(taken->marks))
-		be->ops->unmark(be, slot_cursor(slot), iova, size);
+		be->ops->unmark(be, iova, size, 0);
 	if (unlikely(taken->removed.free_tables))
 		be->ops->free_tables(be, taken->removed.free_tables);
 	if (after == RELEASE_IOVA)
@@ -91,11 +93,11 @@ void dma_take_away(struct dma_space *space, dma_addr_t iova, uint64_t size, uint
 {
 	struct dma_slot *slot = dma_slot(space);
 	struct backend *be = space->be;
-	struct taken taken = { .removed = { .first = 1 } };
-	bool mark;
+	struct taken taken = {.removed = {.first = 1}};
+	uint64_t mark;
 
 	gather = dma_gather_for(gather, space);
-	mark = gather && after == KEEP_IOVA;
+	mark = gather && after == KEEP_IOVA ? dma_gather_mark(gather, slot) : 0;
 	if (linked)
 		be->ops->unlink(be, slot_cursor(slot), iova, linked, mark, &taken.removed);
 	if (unlikely(taken.removed.hole | taken.removed.cut))
@@ -106,13 +108,13 @@ void dma_take_away(struct dma_space *space, dma_addr_t iova, uint64_t size, uint
 	slot_count(slot, &slot->bytes_unlinked, taken.removed.bytes);
 
 	if (!gather || taken.marks || taken.removed.first > taken.removed.last) {
-		taken.marks |= mark;
+		taken.marks |= mark != 0;
 		finish(space, slot, iova, size, after, &taken);
 		return;
 	}
 	if (unlikely(taken.removed.free_tables))
-		gather->free_tables = be->ops->join_tables(be, gather->free_tables,
-							   taken.removed.free_tables);
+		gather->free_tables =
+			be->ops->join_tables(be, gather->free_tables, taken.removed.free_tables);
 	if (after == RELEASE_IOVA)
 		dma_gather_add(gather, iova, size, false);
 	else

@@ -177,8 +177,8 @@ static bool cache_recall(struct iova_space *space, struct iova_cache *cache, uin
 	for (class = 0; class < IOVA_CLASSES; class ++) {
 		for (order = 0; order < IOVA_CACHE_ORDERS; order++) {
 			count = magazine_count(cache, class, order);
-			kept = ranges_recall(space, cache->magazine[class][order].range, count, order,
-					     first_pfn, last_pfn);
+			kept = ranges_recall(space, cache->magazine[class][order].range, count,
+					     order, first_pfn, last_pfn);
 			magazine_set_count(cache, class, order, kept);
 			any |= kept != count;
 		}

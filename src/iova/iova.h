@@ -267,9 +267,8 @@ static __always_inline enum iova_class iova_class(const struct iova_space *space
  * arithmetic on an address: a range that is freed and taken again at once would wait
  * for its own address to be known.
  */
-static __always_inline struct iova_magazine *iova_magazine(struct iova_cache *cache,
-							   enum iova_class class,
-							   unsigned int order)
+static __always_inline struct iova_magazine *
+iova_magazine(struct iova_cache *cache, enum iova_class class, unsigned int order)
 {
 	struct iova_magazine *magazine;
 
@@ -336,9 +335,8 @@ static __always_inline bool iova_retire_short(struct iova_cache *cache, uint64_t
 	return true;
 }
 
-static __always_inline bool iova_give_back_short(struct iova_space *space,
-						 struct iova_cache *cache, uint64_t pfn,
-						 uint64_t pages)
+static __always_inline bool iova_give_back_short(struct iova_space *space, struct iova_cache *cache,
+						 uint64_t pfn, uint64_t pages)
 {
 	struct iova_magazine *magazine =
 		iova_magazine(cache, iova_class(space, pfn), order_of(pages));
@@ -373,8 +371,7 @@ static __always_inline uint64_t iova_alloc(struct iova_space *space, struct iova
 static __always_inline int iova_retire(struct iova_space *space, struct iova_cache *cache,
 				       uint64_t pfn, uint64_t pages, enum iova_kind kind)
 {
-	if (likely(cache && pages < IOVA_RECORD_LONG &&
-		   iova_retire_short(cache, pfn, pages, kind)))
+	if (likely(cache && pages < IOVA_RECORD_LONG && iova_retire_short(cache, pfn, pages, kind)))
 		return 0;
 	return iova_retire_slow(space, cache, pfn, pages, kind);
 }

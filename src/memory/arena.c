@@ -25,7 +25,7 @@ struct record_slot {
 struct memory_arena memory_arena = {.id = UINT64_MAX, .shift = 63};
 
 /* Until it is known, nothing is plain. */
-struct memory_plain memory_plain = { .match = 0, .mask = UINT64_MAX };
+struct memory_plain memory_plain = {.match = 0, .mask = UINT64_MAX};
 
 /* The highest bit of user addresses; the stack lies in the upper half of them. */
 static uint64_t top_bit(void)
@@ -37,7 +37,7 @@ __attribute__((constructor)) static void find_plain(void)
 {
 	uint64_t top = top_bit();
 
-	memory_plain = (struct memory_plain){ .match = top, .mask = ~(top - 1) | 4095 };
+	memory_plain = (struct memory_plain){.match = top, .mask = ~(top - 1) | 4095};
 }
 
 /*

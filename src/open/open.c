@@ -37,9 +37,9 @@ struct model {
 };
 
 enum scope {
-	OF_SPACE,  /* said once, by the device that makes the space */
+	OF_SPACE, /* said once, by the device that makes the space */
 	OF_DEVICE,
-	OF_MODEL,  /* a device of some model */
+	OF_MODEL, /* a device of some model */
 };
 
 struct option {
@@ -62,7 +62,7 @@ struct scheme {
 /* Models. */
 
 static const struct model models[] = {
-	{ "copy", softdev_copy_create, &softdev_copy_ops, &softdev_copy_thread_ops },
+	{"copy", softdev_copy_create, &softdev_copy_ops, &softdev_copy_thread_ops},
 };
 
 /* Options. Readers set no error text: open_error() says what is possible. */
@@ -174,36 +174,54 @@ static int read_reserved(struct request *request, const char *value)
 	return 0;
 }
 
-static const struct option opt_pgtable = { "pgtable", OF_SPACE, NULL, read_pgtable };
-static const struct option opt_absent = { "absent", OF_SPACE, "cache or off", read_absent };
+static const struct option opt_pgtable = {"pgtable", OF_SPACE, NULL, read_pgtable};
+static const struct option opt_absent = {"absent", OF_SPACE, "cache or off", read_absent};
 static const struct option opt_inval_ns = {
-	"inval_ns", OF_SPACE, "nanoseconds from 0 to 1000000000", read_inval_ns,
+	"inval_ns",
+	OF_SPACE,
+	"nanoseconds from 0 to 1000000000",
+	read_inval_ns,
 };
-static const struct option opt_inval = { "inval", OF_SPACE, NULL, read_inval };
+static const struct option opt_inval = {"inval", OF_SPACE, NULL, read_inval};
 static const struct option opt_tables = {
-	"tables", OF_SPACE, "a number of table pages from 4 to 16M", read_tables,
+	"tables",
+	OF_SPACE,
+	"a number of table pages from 4 to 16M",
+	read_tables,
 };
 static const struct option opt_iotlb = {
-	"iotlb", OF_DEVICE, "a power of two of entries, 1 to 65536", read_iotlb,
+	"iotlb",
+	OF_DEVICE,
+	"a power of two of entries, 1 to 65536",
+	read_iotlb,
 };
-static const struct option opt_ways = { "ways", OF_DEVICE, "a power of two, 1 to 16", read_ways };
+static const struct option opt_ways = {"ways", OF_DEVICE, "a power of two, 1 to 16", read_ways};
 static const struct option opt_mask = {
-	"mask", OF_DEVICE, "the bus's address bits, 13 to 64", read_mask,
+	"mask",
+	OF_DEVICE,
+	"the bus's address bits, 13 to 64",
+	read_mask,
 };
 static const struct option opt_untrusted = {
-	"untrusted", OF_DEVICE, "no value at all", read_untrusted,
+	"untrusted",
+	OF_DEVICE,
+	"no value at all",
+	read_untrusted,
 };
 static const struct option opt_reserved = {
-	"reserved", OF_DEVICE, "FIRST-LAST addresses, up to 8 windows joined by +", read_reserved,
+	"reserved",
+	OF_DEVICE,
+	"FIRST-LAST addresses, up to 8 windows joined by +",
+	read_reserved,
 };
-static const struct option opt_thread = { "thread", OF_MODEL, "on or off", read_thread };
+static const struct option opt_thread = {"thread", OF_MODEL, "on or off", read_thread};
 
 static const struct option *const soft_scheme_options[] = {
-	&opt_pgtable, &opt_absent,    &opt_inval_ns, &opt_inval,  &opt_tables, &opt_iotlb,
+	&opt_pgtable, &opt_absent,    &opt_inval_ns, &opt_inval,    &opt_tables, &opt_iotlb,
 	&opt_ways,    &opt_untrusted, &opt_mask,     &opt_reserved, &opt_thread,
 };
 
-static const struct option *const direct_scheme_options[] = { &opt_mask, &opt_thread };
+static const struct option *const direct_scheme_options[] = {&opt_mask, &opt_thread};
 
 /* Schemes. */
 
@@ -219,10 +237,10 @@ static int create_direct(const struct request *request, struct backend **be)
 }
 
 static const struct scheme schemes[] = {
-	{ "soft", create_soft, models, ARRAY_SIZE(models), soft_scheme_options,
-	  ARRAY_SIZE(soft_scheme_options) },
-	{ "direct", create_direct, models, ARRAY_SIZE(models), direct_scheme_options,
-	  ARRAY_SIZE(direct_scheme_options) },
+	{"soft", create_soft, models, ARRAY_SIZE(models), soft_scheme_options,
+	 ARRAY_SIZE(soft_scheme_options)},
+	{"direct", create_direct, models, ARRAY_SIZE(models), direct_scheme_options,
+	 ARRAY_SIZE(direct_scheme_options)},
 };
 
 /* Lists for error texts: names separated by commas. */
@@ -234,13 +252,13 @@ static void add_name(char *list, size_t size, const char *name)
 	snprintf(list + used, size - used, "%s%s", used ? ", " : "", name);
 }
 
-static __cold int scheme_error(const struct uri *uri)
+static __cold int scheme_error(const char *text, const struct uri *uri)
 {
 	char list[160] = "";
 
 	for (size_t i = 0; i < ARRAY_SIZE(schemes); i++)
 		add_name(list, sizeof(list), schemes[i].name);
-	return base_error(-EINVAL, "\"%s\": there is no scheme \"%s\"; there are: %s", uri->text,
+	return base_error(-EINVAL, "\"%.80s\": there is no scheme \"%.20s\"; there are: %s", text,
 			  uri->scheme, list);
 }
 
@@ -255,8 +273,8 @@ static __cold int key_error(const struct request *request, const char *key)
 	char options[200] = "";
 
 	list_options(request->scheme, options, sizeof(options));
-	return base_error(-EINVAL, "%s: has no option \"%s\"; it has: %s", request->scheme->name, key,
-			  options);
+	return base_error(-EINVAL, "%s: has no option \"%s\"; it has: %s", request->scheme->name,
+			  key, options);
 }
 
 static __cold int model_error(const struct scheme *scheme, const char *name)
@@ -322,8 +340,10 @@ static int read_options(struct request *request, const struct uri *uri)
 		if (!option)
 			return key_error(request, uri->options[i].key);
 		if (option->scope == OF_MODEL && !request->model)
-			return base_error(-EINVAL, "%s: option %s is for a device of some model, such as "
-						   "%s:copy", request->scheme->name, option->key,
+			return base_error(-EINVAL,
+					  "%s: option %s is for a device of some model, such as "
+					  "%s:copy",
+					  request->scheme->name, option->key,
 					  request->scheme->name);
 		if (option->read(request, value))
 			return value_error(request, option, value);
@@ -333,7 +353,8 @@ static int read_options(struct request *request, const struct uri *uri)
 				  request->scheme->name);
 	if (request->port.iotlb_ways > request->port.iotlb_entries) {
 		if (uri_find(uri, "ways"))
-			return base_error(-EINVAL, "%s: %u ways do not fit into an IOTLB of %u entries",
+			return base_error(-EINVAL,
+					  "%s: %u ways do not fit into an IOTLB of %u entries",
 					  request->scheme->name, request->port.iotlb_ways,
 					  request->port.iotlb_entries);
 		request->port.iotlb_ways = request->port.iotlb_entries;
@@ -349,8 +370,8 @@ static int read_request(const char *text, struct uri *uri, struct request *reque
 		return err;
 	*request = (struct request){
 		.uri = uri,
-		.soft = { .format = pgt_formats[0] },
-		.port = { .iotlb_entries = 64, .iotlb_ways = 4 },
+		.soft = {.format = pgt_formats[0]},
+		.port = {.iotlb_entries = 64, .iotlb_ways = 4},
 		.bus_limit = UINT64_MAX,
 		.thread = true,
 	};
@@ -358,7 +379,7 @@ static int read_request(const char *text, struct uri *uri, struct request *reque
 		if (!strcmp(schemes[i].name, uri->scheme))
 			request->scheme = &schemes[i];
 	if (!request->scheme)
-		return scheme_error(uri);
+		return scheme_error(text, uri);
 	err = find_model(request, uri);
 	return err ? err : read_options(request, uri);
 }
@@ -417,30 +438,38 @@ int dma_dev_open(const char *text, struct dma_dev **dev)
 	return err;
 }
 
-/* What was said of the space must be what it is. */
-static int check_space_options(const struct request *request, const struct uri *uri,
+/* Whether an option of the space says what the space is. */
+static bool agrees(const struct option *option, const struct soft_options *said,
+		   const struct soft_options *is)
+{
+	if (option == &opt_pgtable)
+		return said->format == is->format;
+	if (option == &opt_absent)
+		return said->absent_cache == is->absent_cache;
+	if (option == &opt_tables)
+		return said->max_tables == is->max_tables;
+	return said->inval_ns == is->inval_ns;
+}
+
+static int check_space_options(const char *text, const struct request *request,
 			       struct dma_space *space)
 {
-	struct dma_pgtable_info info;
+	const struct uri *uri = request->uri;
+	struct soft_options is = {0};
 
 	if (strcmp(space->be->ops->name, request->scheme->name))
-		return base_error(-EINVAL, "\"%s\" cannot share a space of the %s backend", uri->text,
+		return base_error(-EINVAL, "\"%.80s\" cannot share a space of the %s backend", text,
 				  space->be->ops->name);
+	if (space->be->translates)
+		soft_backend_options(space->be, &is);
 	for (unsigned int i = 0; i < uri->nr_options; i++) {
 		const struct option *option = find_option(request->scheme, uri->options[i].key);
-		bool agrees = false;
 
-		if (option->scope != OF_SPACE)
-			continue;
-		if (option == &opt_pgtable)
-			agrees = !dma_space_pgtable(space, &info) &&
-				 !strcmp(info.format, uri->options[i].value);
-		else if (option == &opt_absent)
-			agrees = space->be->needs_sync == request->soft.absent_cache;
-		if (!agrees)
-			return base_error(-EINVAL, "%s: option %s belongs to the address space, which "
-						   "exists and is another; leave it out", request->scheme->name,
-					  option->key);
+		if (option->scope == OF_SPACE && !agrees(option, &request->soft, &is))
+			return base_error(-EINVAL,
+					  "%s: option %s belongs to the address space, which "
+					  "exists and is another; leave it out",
+					  request->scheme->name, option->key);
 	}
 	return 0;
 }
@@ -454,6 +483,6 @@ int dma_dev_open_in(const char *text, struct dma_space *space, struct dma_dev **
 	if (!err)
 		err = read_request(text, &uri, &request);
 	if (!err)
-		err = check_space_options(&request, &uri, space);
+		err = check_space_options(text, &request, space);
 	return err ? err : attach(text, &request, space, dev);
 }

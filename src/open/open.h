@@ -26,7 +26,7 @@
 struct uri_option {
 	const char *key;
 	const char *value; /* "" without one; never NULL */
-	unsigned int at;   /* where the key begins in the URI, from 0 */
+	unsigned int at; /* where the key begins in the URI, from 0 */
 };
 
 /* Strings point into `text`: a copy of the structure is not a copy of the URI. */

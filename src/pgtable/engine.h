@@ -52,10 +52,16 @@ ENGINE uint64_t *entry_table(uint64_t entry)
 	return (uint64_t *)(uintptr_t)(entry & PGT_ADDR_MASK);
 }
 
+/* The entry that marker @mark leaves. */
+ENGINE uint64_t mark_value(const struct pgt_descriptor *d, uint64_t mark)
+{
+	return d->mark | mark << PGT_PAGE_SHIFT;
+}
+
 /* Where a descent ended: at a table of the wanted level, or at an entry above it. */
 struct place {
-	uint64_t *table;  /* of level @level */
-	uint64_t *entry;  /* in that table, for the address */
+	uint64_t *table; /* of level @level */
+	uint64_t *entry; /* in that table, for the address */
 	unsigned int level;
 };
 
@@ -74,7 +80,7 @@ ENGINE int descend(struct pgtable *pt, const struct pgt_descriptor *d, uint64_t 
 		uint64_t *entry = &table[level_index(iova, level)];
 		uint64_t value = entry_load(entry);
 
-		*at = (struct place){ table, entry, level };
+		*at = (struct place){table, entry, level};
 		if (level == target)
 			return 0;
 		if (!is_present(d, value)) {
@@ -97,7 +103,7 @@ ENGINE uint64_t *leaf_table(struct pgtable *pt, const struct pgt_descriptor *d,
 {
 	uint64_t gen = __atomic_load_n(pt->gen_watch, __ATOMIC_ACQUIRE);
 
-	*at = (struct place){ 0 };
+	*at = (struct place){0};
 	if (cursor && iova - cursor->base < PGT_TABLE_SPAN && cursor->gen == gen)
 		return cursor->table;
 	descend(pt, d, iova, 0, false, at);
@@ -336,7 +342,8 @@ ENGINE int link_naively(struct pgtable *pt, const struct pgt_descriptor *d, uint
 
 		if (err) {
 			while (i--)
-				entry_store(store_place(pt, d, iova + i * PGT_PAGE_SIZE, 0, NULL), 0);
+				entry_store(store_place(pt, d, iova + i * PGT_PAGE_SIZE, 0, NULL),
+					    0);
 			return err;
 		}
 		link_pages(pt, d, NULL, iova + i * PGT_PAGE_SIZE, &vec[i], 1, bits, true, linked);
@@ -369,13 +376,14 @@ ENGINE int engine_link(struct pgtable *pt, const struct pgt_descriptor *d,
 
 /* Clear @n entries that start at @iova, leaving marks if asked. */
 ENGINE void clear_run(const struct pgt_descriptor *d, uint64_t *entry, uint64_t iova, size_t n,
-		      bool mark, struct pgt_removed *removed)
+		      uint64_t mark, struct pgt_removed *removed)
 {
 	size_t i = 0, cleared = 0, last = 0, first = n;
 
 	while (i < n) {
-		size_t done = mark ? entries_mark_present(&entry[i], n - i, d->present, d->mark) :
-				     entries_clear_present(&entry[i], n - i, d->present);
+		size_t done = mark ? entries_mark_present(&entry[i], n - i, d->present,
+							  mark_value(d, mark))
+				   : entries_clear_present(&entry[i], n - i, d->present);
 
 		if (done) {
 			if (first == n)
@@ -398,20 +406,20 @@ ENGINE void clear_run(const struct pgt_descriptor *d, uint64_t *entry, uint64_t 
 
 /* A large leaf that the range touches goes whole. Returns where the unlink goes on. */
 ENGINE uint64_t clear_large(const struct pgt_descriptor *d, const struct place *at, uint64_t iova,
-			    uint64_t last, bool mark, struct pgt_removed *removed)
+			    uint64_t last, uint64_t mark, struct pgt_removed *removed)
 {
 	uint64_t size = level_size(at->level);
 	uint64_t start = align_down(iova, size);
 
 	if (start < iova || start + size - 1 > last)
 		removed->cut = true;
-	entry_store(at->entry, mark ? d->mark : 0);
+	entry_store(at->entry, mark ? mark_value(d, mark) : 0);
 	pgt_note_removed(removed, start, start + size - 1, size, 1);
 	return start + size;
 }
 
 ENGINE void engine_unlink(struct pgtable *pt, const struct pgt_descriptor *d,
-			  struct pgt_cursor *cursor, uint64_t iova, uint64_t size, bool mark,
+			  struct pgt_cursor *cursor, uint64_t iova, uint64_t size, uint64_t mark,
 			  struct pgt_removed *removed)
 {
 	uint64_t last = iova + size - 1;
@@ -423,8 +431,8 @@ ENGINE void engine_unlink(struct pgtable *pt, const struct pgt_descriptor *d,
 
 		if (likely(table)) {
 			step = step_size(0, iova, last - iova + 1);
-			clear_run(d, &table[level_index(iova, 0)], iova, step >> PGT_PAGE_SHIFT, mark,
-				  removed);
+			clear_run(d, &table[level_index(iova, 0)], iova, step >> PGT_PAGE_SHIFT,
+				  mark, removed);
 			if (step == PGT_TABLE_SPAN && !mark)
 				pgt_drop_table(pt, iova, table, removed);
 			iova += step;

@@ -15,6 +15,8 @@
 #include <immintrin.h>
 #endif
 
+bool entries_vectors;
+
 /* Only the owner of the addresses writes these entries: relaxed is enough to look. */
 static inline uint64_t get(const uint64_t *entry)
 {
@@ -76,12 +78,10 @@ static bool is_pages_plain(const struct phys_vec *vec, size_t n, uint64_t match,
 
 #define AVX2 __attribute__((target("avx2")))
 
-static bool have_avx2;
-
 __attribute__((constructor)) static void probe(void)
 {
 	__builtin_cpu_init();
-	have_avx2 = __builtin_cpu_supports("avx2");
+	entries_vectors = __builtin_cpu_supports("avx2");
 }
 
 AVX2 static inline uint64_t fold_or(__m256i v)
@@ -155,8 +155,8 @@ AVX2 static size_t clear_avx2(uint64_t *entry, size_t n, uint64_t present)
 		__m256i *at = (__m256i *)&entry[i];
 		__m256i a = _mm256_and_si256(_mm256_load_si256(at), bits);
 		__m256i b = _mm256_and_si256(_mm256_load_si256(at + 1), bits);
-		__m256i absent = _mm256_or_si256(_mm256_cmpeq_epi64(a, zero),
-						 _mm256_cmpeq_epi64(b, zero));
+		__m256i absent =
+			_mm256_or_si256(_mm256_cmpeq_epi64(a, zero), _mm256_cmpeq_epi64(b, zero));
 
 		if (unlikely(!_mm256_testz_si256(absent, absent)))
 			break;
@@ -184,7 +184,7 @@ AVX2 static bool is_pages_avx2(const struct phys_vec *vec, size_t n, uint64_t ma
 	       is_pages_plain(&vec[i], n - i, match, mask);
 }
 
-#define CHOOSE(plain, vector) (have_avx2 ? (vector) : (plain))
+#define CHOOSE(plain, vector) (entries_vectors ? (vector) : (plain))
 #else
 #define CHOOSE(plain, vector) (plain)
 #endif

@@ -13,6 +13,9 @@
 
 #include "base/base.h"
 
+/* Whether the vector loops run: set when the library is loaded; tests clear it. */
+extern bool entries_vectors;
+
 static __always_inline uint64_t entry_load(const uint64_t *entry)
 {
 	return __atomic_load_n(entry, __ATOMIC_ACQUIRE);

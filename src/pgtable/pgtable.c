@@ -4,7 +4,7 @@
 
 #include "pgtable/engine.h"
 
-const struct pgt_format *const pgt_formats[] = { &pgt_vtd_ss, &pgt_x86_64 };
+const struct pgt_format *const pgt_formats[] = {&pgt_vtd_ss, &pgt_x86_64};
 const size_t pgt_nr_formats = ARRAY_SIZE(pgt_formats);
 
 const char *pgt_format_name(const struct pgt_format *format)
@@ -35,7 +35,7 @@ uint64_t pgt_format_leaf_bits(const struct pgt_format *format, enum dma_data_dir
 int pgt_init(struct pgtable *pt, const struct pgt_format *format, struct pgt_memory *memory,
 	     uint64_t *gen_watch)
 {
-	*pt = (struct pgtable){ .format = format, .memory = memory, .gen_watch = gen_watch };
+	*pt = (struct pgtable){.format = format, .memory = memory, .gen_watch = gen_watch};
 	pt->root = memory->get(memory);
 	if (!pt->root)
 		return -ENOMEM;
@@ -53,7 +53,7 @@ int pgt_link(struct pgtable *pt, struct pgt_cursor *cursor, uint64_t iova,
 	uint64_t bits = pt->format->descriptor->leaf_bits[dir];
 	bool pages = attrs & PGT_ATTR_PAGES;
 
-	*linked = (struct pgt_linked){ 0 };
+	*linked = (struct pgt_linked){0};
 	if (!bits)
 		return -EOPNOTSUPP;
 	for (size_t i = 0; !pages && i < nr_vecs; i++)
@@ -63,9 +63,9 @@ int pgt_link(struct pgtable *pt, struct pgt_cursor *cursor, uint64_t iova,
 }
 
 void pgt_unlink(struct pgtable *pt, struct pgt_cursor *cursor, uint64_t iova, uint64_t size,
-		bool mark, struct pgt_removed *removed)
+		uint64_t mark, struct pgt_removed *removed)
 {
-	*removed = (struct pgt_removed){ .first = 1, .last = 0 };
+	*removed = (struct pgt_removed){.first = 1, .last = 0};
 	pt->format->unlink(pt, cursor, iova, size, mark, removed);
 }
 
@@ -135,35 +135,57 @@ unsigned int pgt_linked(struct pgtable *pt, struct pgt_cursor *cursor, uint64_t 
 	return found;
 }
 
-static void unmark_entry(const struct pgt_descriptor *d, uint64_t *entry)
+/* Take a mark away. Somebody may have linked here meanwhile: nothing else goes. */
+static void unmark_entry(const struct pgt_descriptor *d, uint64_t *entry, uint64_t mark)
 {
-	uint64_t mark = d->mark;
+	uint64_t value = entry_load(entry);
 
-	/* Somebody may have linked here meanwhile: only a mark is taken away. */
-	if (entry_load(entry) == mark)
-		__atomic_compare_exchange_n(entry, &mark, 0, false, __ATOMIC_ACQ_REL,
-					    __ATOMIC_RELAXED);
+	if (is_present(d, value) || !(value & d->mark) || (mark && value != mark_value(d, mark)))
+		return;
+	__atomic_compare_exchange_n(entry, &value, 0, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
 }
 
-void pgt_unmark(struct pgtable *pt, struct pgt_cursor *cursor, uint64_t iova, uint64_t size)
+/*
+ * The lowest entry that there is for @iova. The addresses may have a new owner, who
+ * may unhook tables meanwhile: only what lies in the table memory is followed, and a
+ * page that holds something else by now holds no mark of ours.
+ */
+static uint64_t *lowest_entry(const struct pgtable *pt, uint64_t iova, unsigned int *level)
+{
+	const struct pgt_descriptor *d = pt->format->descriptor;
+	uint64_t *table = pt->root;
+
+	for (*level = d->levels - 1;; (*level)--) {
+		uint64_t *entry = &table[level_index(iova, *level)];
+		uint64_t value = entry_load(entry);
+
+		if (!is_present(d, value) || is_leaf(d, value, *level))
+			return entry;
+		table = entry_table(value);
+		if ((uintptr_t)table - pt->memory->base >= pt->memory->size)
+			return entry;
+	}
+}
+
+void pgt_unmark(struct pgtable *pt, uint64_t iova, uint64_t size, uint64_t mark)
 {
 	const struct pgt_descriptor *d = pt->format->descriptor;
 	uint64_t last = iova + size - 1;
 
 	while (iova <= last) {
-		struct place at;
-		uint64_t *table = leaf_table(pt, d, cursor, iova, &at);
+		unsigned int level;
+		uint64_t *entry = lowest_entry(pt, iova, &level);
+		uint64_t end = align_down(iova, level ? level_size(level) : PGT_TABLE_SPAN) +
+			       (level ? level_size(level) : PGT_TABLE_SPAN);
 
-		if (!table) {
-			unmark_entry(d, at.entry);
-			iova = entry_end(&at, iova);
-			if (!iova)
-				return;
-			continue;
+		if (level) {
+			unmark_entry(d, entry, mark);
+			iova = end;
 		}
-		for (uint64_t end = iova + step_size(0, iova, last - iova + 1); iova < end;
-		     iova += PGT_PAGE_SIZE)
-			unmark_entry(d, &table[level_index(iova, 0)]);
+		for (; !level && iova < end && iova <= last; iova += PGT_PAGE_SIZE)
+			unmark_entry(d, entry++, mark);
+		if (!iova)
+			return;
 	}
 }
 
@@ -210,8 +232,7 @@ static uint64_t merged_leaf(const struct pgt_descriptor *d, const uint64_t *tabl
 	uint64_t first = entry_load(&table[0]);
 
 	if (!is_present(d, first) || !is_leaf(d, first, level) || !may_be_leaf(d, level + 1) ||
-	    first & (d->accessed | d->dirty) ||
-	    first & PGT_ADDR_MASK & (level_size(level + 1) - 1))
+	    first & (d->accessed | d->dirty) || first & PGT_ADDR_MASK & (level_size(level + 1) - 1))
 		return 0;
 	for (size_t i = 1; i < PGT_ENTRIES; i++)
 		if (entry_load(&table[i]) != first + i * level_size(level))
@@ -247,7 +268,7 @@ static void merge_level(struct pgtable *pt, unsigned int level, uint64_t iova, u
 
 void pgt_merge(struct pgtable *pt, uint64_t iova, uint64_t size, struct pgt_linked *merged)
 {
-	*merged = (struct pgt_linked){ 0 };
+	*merged = (struct pgt_linked){0};
 	merge_level(pt, 0, iova, iova + size - 1, merged);
 	merge_level(pt, 1, iova, iova + size - 1, merged);
 }

@@ -10,7 +10,8 @@
  * Vocabulary: an *entry* is 8 bytes of a *table* of 512; level 0 tables hold 4 KiB
  * leaves only, level 1 entries span 2 MiB, level 2 entries 1 GiB. A *leaf*
  * translates, a *table entry* points to the next table. A *mark* is a non-zero,
- * non-present entry: memory was unlinked there in a gather that is still open.
+ * non-present entry: memory was unlinked there in a gather that is still open. It
+ * says which, so that a gather that ends late takes no other's marks away.
  *
  * Who may touch what
  *  - Whoever owns an IOVA range (it is reserved for them) alone writes the leaves
@@ -48,9 +49,9 @@
 enum pgt_access { PGT_READ = 1, PGT_WRITE = 2 };
 
 struct pgt_cursor {
-	uint64_t base;   /* first IOVA of the table */
+	uint64_t base; /* first IOVA of the table */
 	uint64_t *table; /* level 0 */
-	uint64_t gen;    /* of the word below, when the table was found */
+	uint64_t gen; /* of the word below, when the table was found */
 };
 
 /*
@@ -60,6 +61,9 @@ struct pgt_cursor {
  */
 #define PGT_GEN_STEP 256ULL
 #define PGT_GEN_WATCH 255ULL
+
+/* Who left a mark: 1..PGT_MARK_MAX; 0 for none where marks are left, for all where they go. */
+#define PGT_MARK_MAX ((1ULL << 40) - 1)
 
 /* What pgt_linked() finds in a range. */
 #define PGT_LINKED_LEAF 1U
@@ -141,23 +145,23 @@ struct pgtable {
 	uint64_t *root;
 	uint64_t *gen_watch;
 	uint64_t table_writes; /* table entries written, shared counter */
-	uint64_t tables;       /* table pages hooked in, root included */
+	uint64_t tables; /* table pages hooked in, root included */
 };
 
 /* What an unlink removed. */
 struct pgt_removed {
-	uint64_t first, last;  /* closed bounds of what was removed; first > last: nothing */
+	uint64_t first, last; /* closed bounds of what was removed; first > last: nothing */
 	uint64_t bytes;
-	uint64_t entries;      /* leaves cleared */
+	uint64_t entries; /* leaves cleared */
 	uint64_t *free_tables; /* unhooked: invalidate, then pgt_free_tables() */
 	uint32_t nr_free_tables;
-	bool hole;             /* part of the range had no leaf */
-	bool cut;              /* a leaf was larger than the range; all of it went */
+	bool hole; /* part of the range had no leaf */
+	bool cut; /* a leaf was larger than the range; all of it went */
 };
 
 /* What a link did. */
 struct pgt_linked {
-	uint64_t entries;      /* leaves stored */
+	uint64_t entries; /* leaves stored */
 	/* Empty tables that gave way to a large leaf: invalidate, then free. */
 	uint64_t *free_tables;
 	uint32_t nr_free_tables;
@@ -166,11 +170,11 @@ struct pgt_linked {
 /* A leaf as the device side finds it. */
 struct pgt_leaf {
 	uint64_t *entry;
-	uint64_t value;     /* the entry when it was read */
-	uint64_t phys;      /* of the first byte the leaf translates */
+	uint64_t value; /* the entry when it was read */
+	uint64_t phys; /* of the first byte the leaf translates */
 	unsigned int shift; /* 12, 21 or 30 */
 	unsigned int access; /* PGT_READ | PGT_WRITE */
-	bool dirty;         /* writes need not set anything any more */
+	bool dirty; /* writes need not set anything any more */
 };
 
 enum pgt_walk_result { PGT_WALK_OK, PGT_WALK_NOT_PRESENT, PGT_WALK_ADDRESS, PGT_WALK_TABLE };
@@ -203,8 +207,8 @@ int pgt_link(struct pgtable *pt, struct pgt_cursor *cursor, uint64_t iova,
 	     const struct phys_vec *vec, size_t nr_vecs, enum dma_data_direction dir,
 	     unsigned long attrs, struct pgt_linked *linked);
 void pgt_unlink(struct pgtable *pt, struct pgt_cursor *cursor, uint64_t iova, uint64_t size,
-		bool mark, struct pgt_removed *removed);
-void pgt_unmark(struct pgtable *pt, struct pgt_cursor *cursor, uint64_t iova, uint64_t size);
+		uint64_t mark, struct pgt_removed *removed);
+void pgt_unmark(struct pgtable *pt, uint64_t iova, uint64_t size, uint64_t mark);
 unsigned int pgt_linked(struct pgtable *pt, struct pgt_cursor *cursor, uint64_t iova,
 			uint64_t size);
 /* The leaf that translates @iova; false: none. */
@@ -226,8 +230,7 @@ struct pgt_reclaim_ops {
 	void (*give)(void *arg, uint64_t first, uint64_t size);
 	void (*invalidate)(void *backend, uint64_t first, uint64_t last);
 };
-size_t pgt_reclaim(struct pgtable *pt, const struct pgt_reclaim_ops *ops, void *arg,
-		   void *backend);
+size_t pgt_reclaim(struct pgtable *pt, const struct pgt_reclaim_ops *ops, void *arg, void *backend);
 
 /* Device side. */
 enum pgt_walk_result pgt_walk(const struct pgtable *pt, uint64_t iova, struct pgt_leaf *leaf);

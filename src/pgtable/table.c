@@ -60,8 +60,7 @@ uint64_t *pgt_join_tables(struct pgtable *pt, uint64_t *tables, uint64_t *more)
 		return more;
 	while ((next = next_table(pt, last)))
 		last = next;
-	*next_of(pt, last) =
-		(uint32_t)(((uintptr_t)tables - pt->memory->base) / PGT_PAGE_SIZE + 1);
+	*next_of(pt, last) = (uint32_t)(((uintptr_t)tables - pt->memory->base) / PGT_PAGE_SIZE + 1);
 	return more;
 }
 
@@ -164,7 +163,7 @@ static size_t reclaim_below(struct pgtable *pt, uint64_t *table, unsigned int le
 
 size_t pgt_reclaim(struct pgtable *pt, const struct pgt_reclaim_ops *ops, void *arg, void *backend)
 {
-	const struct reclaim r = { ops, arg, backend };
+	const struct reclaim r = {ops, arg, backend};
 
 	return reclaim_below(pt, pt->root, pt->format->descriptor->levels - 1, 0, &r);
 }

@@ -9,11 +9,11 @@
  */
 #include "pgtable/engine.h"
 
-#define SS_R (1ULL << 0)    /* read */
-#define SS_W (1ULL << 1)    /* write */
-#define SS_PS (1ULL << 7)   /* page size: a leaf above the lowest level */
-#define SS_A (1ULL << 8)    /* accessed */
-#define SS_D (1ULL << 9)    /* dirty */
+#define SS_R (1ULL << 0) /* read */
+#define SS_W (1ULL << 1) /* write */
+#define SS_PS (1ULL << 7) /* page size: a leaf above the lowest level */
+#define SS_A (1ULL << 8) /* accessed */
+#define SS_D (1ULL << 9) /* dirty */
 #define SS_IGNORED (1ULL << 52) /* 62:52 are for software */
 
 static const struct pgt_descriptor descriptor = {
@@ -30,11 +30,12 @@ static const struct pgt_descriptor descriptor = {
 	.accessed = SS_A,
 	.dirty = SS_D,
 	.mark = SS_IGNORED,
-	.leaf_bits = {
-		[DMA_BIDIRECTIONAL] = SS_R | SS_W,
-		[DMA_TO_DEVICE] = SS_R,
-		[DMA_FROM_DEVICE] = SS_W,
-	},
+	.leaf_bits =
+		{
+			[DMA_BIDIRECTIONAL] = SS_R | SS_W,
+			[DMA_TO_DEVICE] = SS_R,
+			[DMA_FROM_DEVICE] = SS_W,
+		},
 };
 
 static int vtd_ss_link(struct pgtable *pt, struct pgt_cursor *cursor, uint64_t iova,
@@ -45,7 +46,7 @@ static int vtd_ss_link(struct pgtable *pt, struct pgt_cursor *cursor, uint64_t i
 }
 
 static void vtd_ss_unlink(struct pgtable *pt, struct pgt_cursor *cursor, uint64_t iova,
-			  uint64_t size, bool mark, struct pgt_removed *removed)
+			  uint64_t size, uint64_t mark, struct pgt_removed *removed)
 {
 	engine_unlink(pt, &descriptor, cursor, iova, size, mark, removed);
 }

@@ -10,12 +10,12 @@
  */
 #include "pgtable/engine.h"
 
-#define X86_P (1ULL << 0)   /* present */
-#define X86_RW (1ULL << 1)  /* may be written */
-#define X86_US (1ULL << 2)  /* user: what requests without privilege need */
-#define X86_A (1ULL << 5)   /* accessed */
-#define X86_D (1ULL << 6)   /* dirty */
-#define X86_PS (1ULL << 7)  /* page size: a leaf above the lowest level */
+#define X86_P (1ULL << 0) /* present */
+#define X86_RW (1ULL << 1) /* may be written */
+#define X86_US (1ULL << 2) /* user: what requests without privilege need */
+#define X86_A (1ULL << 5) /* accessed */
+#define X86_D (1ULL << 6) /* dirty */
+#define X86_PS (1ULL << 7) /* page size: a leaf above the lowest level */
 #define X86_IGNORED (1ULL << 52) /* everything is ignored while P is clear */
 
 static const struct pgt_descriptor descriptor = {
@@ -32,11 +32,12 @@ static const struct pgt_descriptor descriptor = {
 	.accessed = X86_A,
 	.dirty = X86_D,
 	.mark = X86_IGNORED,
-	.leaf_bits = {
-		[DMA_BIDIRECTIONAL] = X86_P | X86_RW | X86_US,
-		[DMA_TO_DEVICE] = X86_P | X86_US,
-		[DMA_FROM_DEVICE] = X86_P | X86_RW | X86_US,
-	},
+	.leaf_bits =
+		{
+			[DMA_BIDIRECTIONAL] = X86_P | X86_RW | X86_US,
+			[DMA_TO_DEVICE] = X86_P | X86_US,
+			[DMA_FROM_DEVICE] = X86_P | X86_RW | X86_US,
+		},
 };
 
 static int x86_64_link(struct pgtable *pt, struct pgt_cursor *cursor, uint64_t iova,
@@ -47,7 +48,7 @@ static int x86_64_link(struct pgtable *pt, struct pgt_cursor *cursor, uint64_t i
 }
 
 static void x86_64_unlink(struct pgtable *pt, struct pgt_cursor *cursor, uint64_t iova,
-			  uint64_t size, bool mark, struct pgt_removed *removed)
+			  uint64_t size, uint64_t mark, struct pgt_removed *removed)
 {
 	engine_unlink(pt, &descriptor, cursor, iova, size, mark, removed);
 }

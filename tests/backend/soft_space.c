@@ -70,7 +70,7 @@ static void marks_stand_until_unmarked(void **state)
 	assert_refused(fx.port, IOVA);
 	assert_int_equal(try_link_phys(fx.be, IOVA, phys_of(fx.memory), PAGE, DMA_TO_DEVICE),
 			 -ESTALE);
-	fx.be->ops->unmark(fx.be, NULL, IOVA, PAGE);
+	fx.be->ops->unmark(fx.be, IOVA, PAGE, 0);
 	assert_int_equal(fx.be->ops->linked(fx.be, NULL, IOVA, PAGE), 0);
 	link_memory(fx.be, IOVA, fx.memory, PAGE, DMA_TO_DEVICE);
 	assert_reads(fx.port, IOVA, 0);

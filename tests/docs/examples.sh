@@ -4,6 +4,7 @@
 # Each example is printed in the documentation as it is in its file, and does what is printed
 # there. In a page, `<!-- examples/NAME.c -->` stands before the program and
 # `<!-- run examples/NAME.c -->` before a console block: commands behind `$ `, and what they say.
+# The other C blocks of a page, one behind the other, compile.
 set -eu
 
 root=$1
@@ -66,8 +67,16 @@ for page in "$root/README.md" "$root"/docs/*.md; do
 			wrong "$example does not say what $page prints"
 	done <"$scratch/examples"
 done
+for page in "$root/README.md" "$root"/docs/*.md; do
+	awk '/^<!-- examples\// { skip = 1 }
+		/^```/ { if (inside || !/^```c$/) { inside = 0 } else { inside = !skip; skip = 0 }; next }
+		inside { print }' "$page" >"$scratch/blocks.c"
+	# shellcheck disable=SC2046  # pkg-config prints words
+	"$scratch/bin/cc" -fsyntax-only $(pkg-config --cflags twostep) "$scratch/blocks.c" ||
+		wrong "the C blocks of $page do not compile"
+done
 for example in "$root"/examples/*.c; do
-	grep -qF "<!-- examples/$(basename "$example") -->" "$root/README.md" "$root"/docs/*.md ||
+	grep -qxF "<!-- examples/$(basename "$example") -->" "$root/README.md" "$root"/docs/*.md ||
 		wrong "$example is printed nowhere"
 done
 [ "$printed" -gt 0 ] || wrong "no page prints an example"

@@ -255,7 +255,7 @@ static const struct {
 	{.call = call_link, .weight = 14},
 	{.call = call_link_page, .weight = 12},
 	{.call = call_link_vec, .weight = 12},
-	{.call = call_sync, .weight = 4},
+	{.call = call_sync, .weight = 10},
 	{.call = call_unlink, .weight = 12},
 	{.call = call_free, .weight = 2},
 	{.call = call_destroy, .weight = 7},

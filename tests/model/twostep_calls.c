@@ -4,8 +4,14 @@
 
 #define MAX_VEC 1100
 
-static size_t any_size(struct run *run)
+/* The first slots are for ranges that can have large entries. */
+#define LARGE_SLOTS 6
+
+static size_t any_size(struct run *run, unsigned int slot)
 {
+	if (slot < LARGE_SLOTS && !one_in(run, 8))
+		return one_in(run, 2) ? LARGE_PAGES * PAGE * (1 + below(run, 2)) :
+					LARGE_PAGES * PAGE + below(run, MAX_BYTES / 2);
 	switch (below(run, 10)) {
 	case 0 ... 3:
 		return 1 + below(run, 4 * PAGE);
@@ -25,7 +31,7 @@ bool call_reserve(struct run *run, bool *misused)
 	struct range *range = any_range(run, RESERVED);
 	unsigned int device = (unsigned int)below(run, DEVICES);
 	struct dma_iova_state state = {~0ULL, ~0ULL};
-	size_t size = any_size(run), align = 0;
+	size_t size = any_size(run, slot_of(run, range)), align = 0;
 	phys_addr_t phys = one_in(run, 3) ? below(run, 1ULL << 40) : 0;
 	bool bad = false, done, starved;
 	unsigned int flags = 0;
@@ -88,6 +94,9 @@ static size_t any_offset(struct run *run, const struct range *range)
 {
 	uint64_t granule = below(run, range->pages);
 
+	for (uint64_t i = 0; i + LARGE_PAGES <= range->pages && one_in(run, 2); i += LARGE_PAGES)
+		if (!any_linked(range, i, LARGE_PAGES) && (!i || !inside(range)))
+			return i * PAGE;
 	if (one_in(run, 3) || (range->pages < 2 * LARGE_PAGES && one_in(run, 2)))
 		granule = 0;
 	else if (one_in(run, 3))

@@ -12,6 +12,11 @@
 #define PAGES (COUNT_PAGE + 1)
 #define SIZE (PAGES * PAGE)
 
+#define ROUNDS (8000 / SLOW)
+
+static uint8_t *kept[ROUNDS];
+static size_t nr_kept;
+
 struct hammer {
 	struct dma_port *port;
 	dma_addr_t *addr;
@@ -48,6 +53,7 @@ static bool strike_by_writing(struct hammer *hammer, dma_addr_t addr)
 static void *strike_without_pause(void *arg)
 {
 	struct hammer *hammer = arg;
+	unsigned int strikes = 0;
 
 	while (!flag_is_set(hammer->stop)) {
 		dma_addr_t addr = __atomic_load_n(hammer->addr, __ATOMIC_ACQUIRE);
@@ -55,7 +61,7 @@ static void *strike_without_pause(void *arg)
 
 		__atomic_fetch_add(done ? &hammer->done : &hammer->refused, 1, __ATOMIC_RELAXED);
 		/* On a machine with few processors the driver must come by. */
-		if (!done)
+		if (!done || !(++strikes % 16))
 			sched_yield();
 	}
 	return NULL;
@@ -77,10 +83,12 @@ static void wait_for_strikes(struct hammer *hammers, size_t nr, bool done, uint6
 	}
 }
 
-/* Memory that a broken library still reaches must stay memory. */
+/* Memory that a broken library still reaches must stay memory, until the devices stop. */
 static void release(uint8_t *memory)
 {
-	if (!SABOTAGED)
+	if (SABOTAGED)
+		kept[nr_kept++] = memory;
+	else
 		free(memory);
 }
 
@@ -112,7 +120,7 @@ unsigned int hammered(void)
 	struct dma_dev *neighbour = open_device_in("soft:iotlb=16", dev);
 	const char *given = getenv("TWOSTEP_SEED");
 	uint64_t seed = given ? strtoull(given, NULL, 0) : (uint64_t)(uintptr_t)&dev >> 4 | 1;
-	unsigned int rounds = 2000 / SLOW, seen = 0;
+	unsigned int seen = 0;
 	uint64_t random = seed ? seed : 1;
 	dma_addr_t addr = PAGE;
 	bool stop = false;
@@ -128,7 +136,7 @@ unsigned int hammered(void)
 		hammers[i].stop = &stop;
 		hammers[i].thread = start(strike_without_pause, &hammers[i]);
 	}
-	for (unsigned int round = 0; round < rounds && !(expect_caught && seen > 10); round++) {
+	for (unsigned int round = 0; round < ROUNDS && !(expect_caught && seen > 10); round++) {
 		const struct way *way = &ways[next_random(&random) % nr_ways];
 		unsigned int now = round_of(dev, way, hammers, nr, next_random(&random));
 
@@ -145,6 +153,8 @@ unsigned int hammered(void)
 				(unsigned long long)hammers[i].poisoned);
 		seen += (unsigned int)hammers[i].poisoned;
 	}
+	while (nr_kept)
+		free(kept[--nr_kept]);
 	close_devices(dev, neighbour);
 	return seen;
 }

@@ -47,7 +47,7 @@ static const struct scenario scenarios[] = {
 
 #if SABOTAGED
 /* A broken library races with the device: that is what the scenarios find themselves. */
-const char *__tsan_default_options(void);
+__attribute__((__visibility__("default"))) const char *__tsan_default_options(void);
 
 const char *__tsan_default_options(void)
 {

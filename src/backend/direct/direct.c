@@ -12,7 +12,7 @@ static bool direct_lookup(struct backend *be, dma_addr_t iova, phys_addr_t *phys
 static int direct_pgtable_info(struct backend *be, struct dma_pgtable_info *info)
 {
 	(void)be;
-	(void)info;
+	*info = (struct dma_pgtable_info){.format = "none"};
 	return base_error(
 		-EOPNOTSUPP,
 		"the page table of a direct space: it has none, because DMA "

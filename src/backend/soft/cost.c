@@ -26,9 +26,8 @@ const struct soft_inval_preset soft_inval_presets[] = {
 	{
 		.name = "amd",
 		.ns = 770,
-		.source =
-			"estimate: no published figure found for INVALIDATE_IOMMU_PAGES with "
-			"COMPLETION_WAIT alone; taken equal to vtd, which has such a queue too",
+		.source = "estimate: no published figure found for INVALIDATE_IOMMU_PAGES with "
+			  "COMPLETION_WAIT alone; taken equal to vtd, which has such a queue too",
 	},
 };
 const size_t soft_nr_inval_presets = ARRAY_SIZE(soft_inval_presets);

@@ -22,6 +22,9 @@ struct soft_inval_preset {
 extern const struct soft_inval_preset soft_inval_presets[];
 extern const size_t soft_nr_inval_presets;
 
+/* What a space of this backend is like. */
+void soft_backend_options(struct backend *be, struct soft_options *options);
+
 /* 0; -ENOMEM with the error text. */
 int soft_backend_create(const struct soft_options *options, struct backend **be);
 

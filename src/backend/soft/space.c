@@ -26,15 +26,14 @@ static int soft_sync(struct backend *be, dma_addr_t iova, uint64_t size, bool wh
 }
 
 static void soft_unlink(struct backend *be, struct pgt_cursor *cursor, dma_addr_t iova,
-			uint64_t size, bool mark, struct pgt_removed *removed)
+			uint64_t size, uint64_t mark, struct pgt_removed *removed)
 {
 	pgt_unlink(&soft_space_of(be)->pt, cursor, iova, size, mark, removed);
 }
 
-static void soft_unmark(struct backend *be, struct pgt_cursor *cursor, dma_addr_t iova,
-			uint64_t size)
+static void soft_unmark(struct backend *be, dma_addr_t iova, uint64_t size, uint64_t mark)
 {
-	pgt_unmark(&soft_space_of(be)->pt, cursor, iova, size);
+	pgt_unmark(&soft_space_of(be)->pt, iova, size, mark);
 }
 
 static uint64_t *soft_join_tables(struct backend *be, uint64_t *tables, uint64_t *more)
@@ -172,6 +171,18 @@ static void describe(struct backend *be, const struct pgt_format *format)
 	be->translates = true;
 	for (unsigned int dir = DMA_BIDIRECTIONAL; dir < DMA_NONE; dir++)
 		be->leaf_bits[dir] = pgt_format_leaf_bits(format, (enum dma_data_direction)dir);
+}
+
+void soft_backend_options(struct backend *be, struct soft_options *options)
+{
+	const struct soft_space *space = soft_space_of(be);
+
+	*options = (struct soft_options){
+		.format = space->pt.format,
+		.absent_cache = be->needs_sync,
+		.inval_ns = space->inval.cost_ns,
+		.max_tables = space->tables.max,
+	};
 }
 
 int soft_backend_create(const struct soft_options *options, struct backend **be)

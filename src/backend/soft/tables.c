@@ -49,7 +49,7 @@ int tables_init(struct table_arena *arena, uint64_t max)
 		base_unmap(free_pages, max * sizeof(uint32_t));
 		return base_error(-ENOMEM,
 				  "address space for %llu page tables was wanted and there is "
-				  "none; open the device with fewer (max_tables)",
+				  "none; open the device with fewer (tables=)",
 				  (unsigned long long)max);
 	}
 	*arena = (struct table_arena){
