@@ -343,6 +343,8 @@ int dma_iova_sync(struct dma_dev *dev, struct dma_iova_state *state, size_t offs
 
 	if (unlikely(!size))
 		return base_error(-EINVAL, "sync of 0 bytes at offset 0x%zx", offset);
+	if (unlikely(is_foreign(dev, state)))
+		return foreign_state(dev, state);
 	if (unlikely(offset > total || size > total - offset))
 		return base_error(-ERANGE,
 				  "sync of %zu bytes at offset 0x%zx: the reservation is %llu "
@@ -350,8 +352,6 @@ int dma_iova_sync(struct dma_dev *dev, struct dma_iova_state *state, size_t offs
 				  size, offset, (unsigned long long)total);
 	if (unlikely(dma_space_check(dev->space)))
 		return -EPERM;
-	if (unlikely(is_foreign(dev, state)))
-		return foreign_state(dev, state);
 	if (likely(!dev->be->needs_sync && !whole))
 		return 0;
 	first = (state->addr + offset) & ~GRANULE_MASK;

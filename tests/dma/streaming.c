@@ -219,7 +219,16 @@ static void unmapping_with_another_size(void **state)
 		assert_reads(&d, next, 1);
 		dma_unmap_single(d.dev, next, PAGE, BIDI);
 	}
-	device_close(&d, COUNT(cases));
+	/* So long that it would wrap around to what is mapped. */
+	for (size_t size = SIZE_MAX - 0x7ff; size; size++) {
+		dma_addr_t addr = dma_map_single(d.dev, memory + 0x800, 100, BIDI);
+
+		misuse = misuse_expect(&d);
+		dma_unmap_single(d.dev, addr, size, BIDI);
+		misuse_check(&d, misuse, 1);
+		assert_refused(&d, addr);
+	}
+	device_close(&d, COUNT(cases) + 0x800);
 	free(memory);
 }
 

@@ -35,7 +35,7 @@ static void largest_by_alignment(void **state)
 						       &(struct pgt_leaf){0}));
 		assert_nothing(&t, cases[i].iova - PAGE);
 		assert_nothing(&t, cases[i].iova + cases[i].len);
-		removed = unlink_at(&t, cases[i].iova, cases[i].len, false);
+		removed = unlink_at(&t, cases[i].iova, cases[i].len, 0);
 		assert_int_equal(removed.bytes, cases[i].len);
 		assert_false(removed.cut);
 		assert_false(removed.hole);
@@ -163,7 +163,7 @@ static void large_entry_over_empty_tables(void **state)
 	for (uint64_t i = 0; i < 20; i++)
 		link_at(&t, HUGE_PAGE + i * 2 * LARGE, PHYS, PAGE);
 	assert_int_equal(try_link(&t, NULL, HUGE_PAGE, PHYS, HUGE_PAGE), -EADDRINUSE);
-	unlink_at(&t, HUGE_PAGE, HUGE_PAGE, false);
+	unlink_at(&t, HUGE_PAGE, HUGE_PAGE, 0);
 	assert_int_equal(t.pt.tables, 3 + 20);
 	gen = t.gen_watch;
 	assert_int_equal(pgt_link(&t.pt, NULL, HUGE_PAGE, &vec, 1, DMA_BIDIRECTIONAL, 0, &linked),
@@ -197,7 +197,7 @@ static void what_an_entry_cannot_hold(void **state)
 			 PGT_WALK_ADDRESS);
 	link_at(&t, pgt_format_last(*state) & ~(PAGE - 1), PHYS, PAGE);
 	assert_leaf(&t, pgt_format_last(*state), PHYS + PAGE - 1, 12);
-	unlink_at(&t, pgt_format_last(*state) & ~(PAGE - 1), PAGE, false);
+	unlink_at(&t, pgt_format_last(*state) & ~(PAGE - 1), PAGE, 0);
 	assert_nothing(&t, pgt_format_last(*state));
 	close_tables(&t);
 }

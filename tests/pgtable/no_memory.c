@@ -39,7 +39,7 @@ static void link_fails_whole(void **state)
 					  DMA_BIDIRECTIONAL, 0, &linked),
 				 0);
 		assert_leaf(&t, iova, PHYS + 5 * PAGE, 12);
-		unlink_at(&t, iova, HUGE_PAGE + LARGE + 11 * PAGE, false);
+		unlink_at(&t, iova, HUGE_PAGE + LARGE + 11 * PAGE, 0);
 		assert_int_equal(sum_all(&t), before);
 		close_tables(&t);
 	}

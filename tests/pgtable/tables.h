@@ -118,7 +118,7 @@ static inline void link_at(struct tables *t, uint64_t iova, uint64_t phys, uint6
 }
 
 static inline struct pgt_removed unlink_at(struct tables *t, uint64_t iova, uint64_t size,
-					   bool mark)
+					   uint64_t mark)
 {
 	struct pgt_removed removed;
 
