@@ -118,6 +118,9 @@ static inline void counter_add_shared(uint64_t *counter, uint64_t n)
 int base_error(int err, const char *format, ...)
 	__attribute__((__cold__, __format__(__printf__, 2, 3)));
 
+/* The errno of the thread's last base_error(), for who gets told only that a call failed. */
+int base_error_code(void);
+
 /* alloc.c: every allocation of the library. All return NULL for failure. */
 
 void *base_alloc(size_t size); /* not zeroed; base_free() */

@@ -8,6 +8,7 @@
 #include "base/base.h"
 
 static thread_local_ie char error_text[320];
+static thread_local_ie int error_code;
 
 int base_error(int err, const char *format, ...)
 {
@@ -16,7 +17,13 @@ int base_error(int err, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(error_text, sizeof(error_text), format, args);
 	va_end(args);
+	error_code = err;
 	return err;
+}
+
+int base_error_code(void)
+{
+	return error_code;
 }
 
 const char *dma_last_error(void)

@@ -2,26 +2,15 @@
 /* Devices: attaching to a space, registers, detaching. */
 #include "dma/dma.h"
 
-/* Windows are checked all before the first is reserved: a failure changes nothing. */
-static int reserve_windows(struct dma_space *space, const struct dma_dev_options *options)
+int dma_dev_reserve(struct dma_dev *dev, const struct iova_window *windows, size_t nr)
 {
-	const struct dma_window *w = options->windows;
-	int err = 0;
+	int err = dev->be->translates ? iova_reserve_all(&dev->space->iova, windows, nr) : 0;
 
-	if (!space->be->translates)
-		return 0;
-	for (size_t i = 0; i < options->nr_windows && !err; i++) {
-		err = iova_reserve_check(&space->iova, w[i].first >> GRANULE_SHIFT,
-					 w[i].last >> GRANULE_SHIFT);
-		if (err)
-			base_error(err,
-				   "reserved window 0x%llx-0x%llx of %s holds addresses that "
-				   "the space already uses; attach the device before mapping",
-				   (unsigned long long)w[i].first, (unsigned long long)w[i].last,
-				   options->uri);
-	}
-	for (size_t i = 0; i < options->nr_windows && !err; i++)
-		err = dma_space_reserve(space, w[i].first, w[i].last);
+	if (err == -EADDRINUSE)
+		base_error(err,
+			   "a reserved window of %s holds addresses that the space already uses; "
+			   "attach the device before mapping",
+			   dev->uri);
 	return err;
 }
 
@@ -33,11 +22,6 @@ static int attach_locked(struct dma_space *space, const struct dma_dev_options *
 
 	if (err)
 		return base_error(err, "no memory for the port of %s", options->uri);
-	err = reserve_windows(space, options);
-	if (err) {
-		be->ops->port_close(be, dev->port);
-		return err;
-	}
 	dev->number = space->next_number++;
 	dev->next = space->devices;
 	space->devices = dev;
@@ -98,11 +82,22 @@ static bool detach(struct dma_dev *dev)
 	return last;
 }
 
+/* Stop the device and free it; true if it was the last of its space. */
+static bool take_apart(struct dma_dev *dev)
+{
+	bool last;
+
+	if (dev->model_ops)
+		dev->model_ops->close(dev->model);
+	dev->be->ops->port_close(dev->be, dev->port);
+	last = detach(dev);
+	base_free(dev);
+	return last;
+}
+
 void dma_dev_detach(struct dma_dev *dev)
 {
-	dev->be->ops->port_close(dev->be, dev->port);
-	detach(dev);
-	base_free(dev);
+	take_apart(dev);
 }
 
 /* In a child of fork() there is one thread and nothing to stop: only memory. */
@@ -130,12 +125,8 @@ void dma_dev_close(struct dma_dev *dev)
 		close_forked(dev);
 		return;
 	}
-	if (dev->model_ops)
-		dev->model_ops->close(dev->model);
-	dev->be->ops->port_close(dev->be, dev->port);
-	if (detach(dev))
+	if (take_apart(dev))
 		dma_space_discard(space);
-	base_free(dev);
 }
 
 struct dma_space *dma_dev_space(struct dma_dev *dev)

@@ -122,19 +122,11 @@ struct dma_dev {
 	char *uri;
 };
 
-/* A window of addresses that a device must not be given. Closed. */
-struct dma_window {
-	dma_addr_t first;
-	dma_addr_t last;
-};
-
 struct dma_dev_options {
 	const char *uri;
 	struct port_options port;
 	uint64_t bus_limit;
 	bool untrusted;
-	const struct dma_window *windows;
-	size_t nr_windows;
 };
 
 /*
@@ -148,14 +140,23 @@ void dma_space_discard(struct dma_space *space);
 int dma_dev_attach(struct dma_space *space, const struct dma_dev_options *options,
 		   struct dma_dev **dev);
 
-/* Undo an attach, leaving the space open; for a device that never got its model. */
+/* Close a device, leaving the space open also if it was the last. */
 void dma_dev_detach(struct dma_dev *dev);
+
+/*
+ * Keep the windows that a device must not be given out of use, all or none. 0;
+ * -EADDRINUSE, -ENOMEM with the error text.
+ */
+int dma_dev_reserve(struct dma_dev *dev, const struct iova_window *windows, size_t nr);
 
 /* Give an attached device its model in software, which it owns from then on. */
 void dma_dev_set_model(struct dma_dev *dev, const struct dma_model_ops *ops, void *model);
 
 /* limits.c: what a new device starts with. */
 void dma_limits_init(struct dma_dev *dev);
+
+/* Why iova_alloc() has failed, as the error text. */
+void dma_no_iova(struct dma_dev *dev, size_t size);
 
 /* space.c */
 

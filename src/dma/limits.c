@@ -27,6 +27,17 @@ void dma_limits_init(struct dma_dev *dev)
 	update_limit(dev);
 }
 
+void dma_no_iova(struct dma_dev *dev, size_t size)
+{
+	/* Without memory for its records the room below has said so. */
+	if (base_error_code() == -ENOMEM)
+		return;
+	base_error(-ENOSPC,
+		   "no %zu bytes of I/O address space are free below 0x%llx for %s; free or unmap "
+		   "something, or set a wider mask with dma_set_mask_and_coherent()",
+		   size, (unsigned long long)((dev->limit_pfn + 1) << GRANULE_SHIFT), dev->uri);
+}
+
 /* Kernel: dma_supported(); behind an IOMMU any mask will do that reaches a granule. */
 static int check_mask(struct dma_dev *dev, uint64_t mask)
 {

@@ -16,6 +16,15 @@ static void give_span(void *arg, uint64_t first, uint64_t size)
 	iova_give_back_at(&space->iova, first >> GRANULE_SHIFT, size >> GRANULE_SHIFT);
 }
 
+/* Empty tables become free, each for an invalidation. False: there was none. */
+static __cold bool reclaim_tables(struct dma_space *space, struct dma_slot *slot)
+{
+	size_t freed = space->be->ops->reclaim(space->be, take_span, give_span, space);
+
+	slot_count(slot, &slot->invalidations, freed);
+	return freed;
+}
+
 void dma_invalidate(struct dma_space *space, struct dma_slot *slot, dma_addr_t first,
 		    dma_addr_t last)
 {
@@ -73,13 +82,13 @@ int dma_link(struct dma_space *space, dma_addr_t iova, const struct phys_vec *ve
 		err = be->ops->link(be, slot_cursor(slot), iova, vec, nr_vecs, dir, attrs, &linked);
 		if (likely(!err))
 			break;
-		if (err == -ESTALE)
+		if (err == -ESTALE) {
 			flush_marks(space, slot, iova, size);
-		else if (err != -ENOMEM || reclaimed ||
-			 !be->ops->reclaim(be, take_span, give_span, space))
+			continue;
+		}
+		if (err != -ENOMEM || reclaimed || !reclaim_tables(space, slot))
 			return link_error(err, iova, bytes);
-		else
-			reclaimed = true;
+		reclaimed = true;
 	}
 	slot_count(slot, &slot->entries, linked.entries);
 	slot_count(slot, &slot->bytes_linked, size);

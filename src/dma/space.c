@@ -102,15 +102,20 @@ no_memory:
 	return base_error(-ENOMEM, "no memory for an I/O address space");
 }
 
+struct leaks {
+	struct dma_space *space;
+	uint64_t count;
+};
+
 static void count_leak(void *arg, uint64_t pfn, uint64_t pages, enum iova_kind kind)
 {
-	struct dma_space *space = arg;
-	struct backend *be = space->be;
+	struct leaks *leaks = arg;
+	struct backend *be = leaks->space->be;
 	struct pgt_removed removed;
 
 	(void)kind;
 	be->ops->unlink(be, NULL, pfn << GRANULE_SHIFT, pages << GRANULE_SHIFT, 0, &removed);
-	leaked++;
+	leaks->count++;
 }
 
 static void leave_registry(struct dma_space *space)
@@ -132,16 +137,19 @@ void dma_space_discard(struct dma_space *space)
 	bool translates = be->translates;
 
 	if (!forked) {
-		uint64_t before = leaked;
+		struct leaks leaks = {.space = space};
 
 		leave_registry(space);
 		if (translates)
-			iova_for_each_live(&space->iova, count_leak, space);
-		if (leaked != before)
+			iova_for_each_live(&space->iova, count_leak, &leaks);
+		pthread_mutex_lock(&registry);
+		leaked += leaks.count;
+		pthread_mutex_unlock(&registry);
+		if (leaks.count)
 			base_error(0,
 				   "closed an address space with %llu reservations or mappings "
 				   "still live; unmap or destroy them before closing the device",
-				   (unsigned long long)(leaked - before));
+				   (unsigned long long)leaks.count);
 	}
 	be->ops->close(be, forked);
 	if (translates)

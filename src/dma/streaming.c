@@ -99,11 +99,7 @@ static __cold dma_addr_t map_long(struct dma_dev *dev, phys_addr_t phys, size_t 
 	slot = dma_slot(space);
 	pfn = iova_alloc(&space->iova, slot_iova(slot), pages, 0, dev->limit_pfn, IOVA_STREAMING);
 	if (!pfn) {
-		base_error(-ENOSPC,
-			   "map of %zu bytes: no I/O address space is free below 0x%llx for %s; "
-			   "unmap something, or set a wider mask",
-			   size, (unsigned long long)((dev->limit_pfn + 1) << GRANULE_SHIFT),
-			   dev->uri);
+		dma_no_iova(dev, size);
 		return DMA_MAPPING_ERROR;
 	}
 	if (map_granules(dev, pfn << GRANULE_SHIFT, phys, size, dir, attrs)) {
@@ -184,7 +180,7 @@ static __cold void unmap_long(struct dma_dev *dev, dma_addr_t addr, size_t size,
 {
 	struct dma_space *space = dev->space;
 	struct dma_slot *slot;
-	uint64_t pages = size ? pages_of(addr, size) : 0;
+	uint64_t pages = size - 1 < SIZE_MAX - 2 * GRANULE ? pages_of(addr, size) : 0;
 
 	if (!dev->be->translates || dma_space_check(space) || attrs & DMA_ATTR_CC_SHARED)
 		return;

@@ -38,12 +38,7 @@ static __cold bool alloc_refused(struct dma_dev *dev, size_t size)
 		base_error(-EINVAL, "a reservation of 0x%zx bytes is larger than any address space",
 			   size);
 	else
-		base_error(-ENOSPC,
-			   "no %zu bytes of I/O address space are free below 0x%llx for %s; "
-			   "free reservations, or set a wider mask with "
-			   "dma_set_mask_and_coherent()",
-			   size, (unsigned long long)((dev->limit_pfn + 1) << GRANULE_SHIFT),
-			   dev->uri);
+		dma_no_iova(dev, size);
 	return false;
 }
 

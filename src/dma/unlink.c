@@ -112,12 +112,13 @@ void dma_take_away(struct dma_space *space, dma_addr_t iova, uint64_t size, uint
 		finish(space, slot, iova, size, after, &taken);
 		return;
 	}
-	if (unlikely(taken.removed.free_tables))
-		gather->free_tables =
-			be->ops->join_tables(be, gather->free_tables, taken.removed.free_tables);
 	if (after == RELEASE_IOVA)
 		dma_gather_add(gather, iova, size, false);
 	else
 		dma_gather_add(gather, taken.removed.first,
 			       taken.removed.last - taken.removed.first + 1, true);
+	/* Only now: making room for the range frees the tables of those before it. */
+	if (unlikely(taken.removed.free_tables))
+		gather->free_tables =
+			be->ops->join_tables(be, gather->free_tables, taken.removed.free_tables);
 }

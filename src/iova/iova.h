@@ -128,8 +128,13 @@ void iova_for_each_live(struct iova_space *space,
  */
 int iova_reserve(struct iova_space *space, uint64_t first_pfn, uint64_t last_pfn);
 
-/* Whether a new window could be reserved: 0, or -EADDRINUSE. */
-int iova_reserve_check(struct iova_space *space, uint64_t first_pfn, uint64_t last_pfn);
+/* The same for several windows: all of them, or none. */
+struct iova_window {
+	uint64_t first_pfn;
+	uint64_t last_pfn;
+};
+
+int iova_reserve_all(struct iova_space *space, const struct iova_window *windows, size_t nr);
 
 /*
  * Take exactly [pfn, pfn + pages), @pages a power of two and @pfn aligned to it,
@@ -175,11 +180,6 @@ struct iova_chunk {
 struct iova_records {
 	void *top; /* a chunk if height is 0, else a table of `height` levels */
 	unsigned int height;
-};
-
-struct iova_window {
-	uint64_t first_pfn;
-	uint64_t last_pfn;
 };
 
 enum iova_class {

@@ -260,19 +260,7 @@ static int check_unused(struct iova_space *space, uint64_t first_pfn, uint64_t l
 	return 0;
 }
 
-int iova_reserve_check(struct iova_space *space, uint64_t first_pfn, uint64_t last_pfn)
-{
-	int err;
-
-	if (!clip(space, &first_pfn, &last_pfn))
-		return 0;
-	pthread_mutex_lock(&space->lock);
-	err = check_unused(space, first_pfn, last_pfn);
-	pthread_mutex_unlock(&space->lock);
-	return err;
-}
-
-/* @merged has room for one more window than there are. */
+/* @merged has room for one more window than there are. The former list stays as it is. */
 static void windows_merge(struct iova_space *space, struct iova_window *merged, uint64_t first_pfn,
 			  uint64_t last_pfn)
 {
@@ -290,17 +278,14 @@ static void windows_merge(struct iova_space *space, struct iova_window *merged, 
 	*out++ = (struct iova_window){.first_pfn = first_pfn, .last_pfn = last_pfn};
 	for (; i < space->nr_windows; i++)
 		*out++ = space->windows[i];
-	base_free(space->windows);
 	space->windows = merged;
 	space->nr_windows = (size_t)(out - merged);
 }
 
-static int reserve_locked(struct iova_space *space, uint64_t first_pfn, uint64_t last_pfn)
+static int reserve_one(struct iova_space *space, uint64_t first_pfn, uint64_t last_pfn)
 {
 	struct iova_window *merged;
 	uint64_t at, part_last;
-	size_t room = (space->nr_windows + 1) * sizeof(*merged);
-	size_t before = space->nr_windows * sizeof(*merged);
 	int err = check_unused(space, first_pfn, last_pfn);
 
 	/* Where it meets older windows the tree is cut already: nodes for two ends suffice. */
@@ -308,7 +293,7 @@ static int reserve_locked(struct iova_space *space, uint64_t first_pfn, uint64_t
 		err = iova_tree_prepare(space);
 	if (err)
 		return err;
-	merged = base_alloc(room);
+	merged = base_alloc((space->nr_windows + 1) * sizeof(*merged));
 	if (!merged)
 		return base_error(-ENOMEM,
 				  "no memory to reserve IOVA from granule %#llx to %#llx; "
@@ -317,18 +302,63 @@ static int reserve_locked(struct iova_space *space, uint64_t first_pfn, uint64_t
 	for (at = first_pfn; unreserved_part(space, &at, last_pfn, &part_last); at = part_last + 1)
 		iova_tree_take(space, at, part_last);
 	windows_merge(space, merged, first_pfn, last_pfn);
-	counter_add(&space->metadata_bytes, space->nr_windows * sizeof(*merged) - before);
 	return 0;
+}
+
+/* The list is the former one again: what it does not hold of the window becomes free. */
+static void unreserve_one(struct iova_space *space, uint64_t first_pfn, uint64_t last_pfn)
+{
+	uint64_t at, part_last;
+
+	for (at = first_pfn; unreserved_part(space, &at, last_pfn, &part_last); at = part_last + 1)
+		iova_tree_release(space, at, part_last);
+}
+
+/* One window a level: each keeps the list it found until those behind it are done. */
+static int reserve_rest(struct iova_space *space, const struct iova_window *windows, size_t nr)
+{
+	struct iova_window *former = space->windows;
+	size_t former_nr = space->nr_windows;
+	uint64_t first_pfn, last_pfn;
+	int err;
+
+	if (!nr)
+		return 0;
+	first_pfn = windows->first_pfn;
+	last_pfn = windows->last_pfn;
+	if (!clip(space, &first_pfn, &last_pfn))
+		return reserve_rest(space, windows + 1, nr - 1);
+	err = reserve_one(space, first_pfn, last_pfn);
+	if (err)
+		return err;
+	err = reserve_rest(space, windows + 1, nr - 1);
+	if (!err) {
+		base_free(former);
+		return 0;
+	}
+	base_free(space->windows);
+	space->windows = former;
+	space->nr_windows = former_nr;
+	unreserve_one(space, first_pfn, last_pfn);
+	return err;
+}
+
+int iova_reserve_all(struct iova_space *space, const struct iova_window *windows, size_t nr)
+{
+	size_t before;
+	int err;
+
+	pthread_mutex_lock(&space->lock);
+	before = space->nr_windows * sizeof(*windows);
+	err = reserve_rest(space, windows, nr);
+	counter_add(&space->metadata_bytes, space->nr_windows * sizeof(*windows) - before);
+	pthread_mutex_unlock(&space->lock);
+	return err;
 }
 
 int iova_reserve(struct iova_space *space, uint64_t first_pfn, uint64_t last_pfn)
 {
-	int err;
+	const struct iova_window window = {.first_pfn = first_pfn, .last_pfn = last_pfn};
 
-	if (!clip(space, &first_pfn, &last_pfn))
-		return 0;
-	pthread_mutex_lock(&space->lock);
-	err = reserve_locked(space, first_pfn, last_pfn);
-	pthread_mutex_unlock(&space->lock);
-	return err;
+	return iova_reserve_all(space, &window, 1);
 }

@@ -25,7 +25,7 @@ struct request {
 	uint64_t bus_limit;
 	bool untrusted;
 	bool thread;
-	struct dma_window windows[MAX_WINDOWS];
+	struct iova_window windows[MAX_WINDOWS];
 	size_t nr_windows;
 };
 
@@ -157,18 +157,21 @@ static int read_thread(struct request *request, const char *value)
 static int read_reserved(struct request *request, const char *value)
 {
 	char text[URI_MAX_LENGTH + 1], *rest = text;
+	uint64_t first_addr, last_addr;
 
 	snprintf(text, sizeof(text), "%s", value);
 	while (rest) {
 		char *window = strsep(&rest, "+"), *last = strchr(window, '-');
-		struct dma_window *w = &request->windows[request->nr_windows];
-
 		if (!last || request->nr_windows == MAX_WINDOWS)
 			return -EINVAL;
 		*last++ = '\0';
-		if (uri_number(window, 0, UINT64_MAX, &w->first) ||
-		    uri_number(last, w->first, UINT64_MAX, &w->last))
+		if (uri_number(window, 0, UINT64_MAX, &first_addr) ||
+		    uri_number(last, first_addr, UINT64_MAX, &last_addr))
 			return -EINVAL;
+		request->windows[request->nr_windows] = (struct iova_window){
+			.first_pfn = first_addr >> GRANULE_SHIFT,
+			.last_pfn = last_addr >> GRANULE_SHIFT,
+		};
 		request->nr_windows++;
 	}
 	return 0;
@@ -394,8 +397,6 @@ static int attach(const char *text, const struct request *request, struct dma_sp
 		.port = request->port,
 		.bus_limit = request->bus_limit,
 		.untrusted = request->untrusted,
-		.windows = request->windows,
-		.nr_windows = request->nr_windows,
 	};
 	const struct model *model = request->model;
 	struct dma_dev *attached;
@@ -413,6 +414,12 @@ static int attach(const char *text, const struct request *request, struct dma_sp
 		}
 		dma_dev_set_model(attached, request->thread ? model->threaded : model->stepped,
 				  instance);
+	}
+	/* Last, because there is no way back. */
+	err = dma_dev_reserve(attached, request->windows, request->nr_windows);
+	if (err) {
+		dma_dev_detach(attached);
+		return err;
 	}
 	*dev = attached;
 	return 0;

@@ -56,6 +56,42 @@ static void the_other_calls_refuse(void **state)
 	free(memory);
 }
 
+/* What a device behind an IOMMU has reserved means nothing here, and is left alone. */
+static void a_state_of_another_device(void **state)
+{
+	struct device d = device_open("direct:"), soft = device_open("soft:");
+	uint8_t *memory = pages_new(2, 1);
+	struct phys_vec vec = {virt_to_phys(memory), PAGE};
+	struct dma_iova_state iova = reserve(&soft, 0, 2 * PAGE), whole;
+	struct misuse misuse;
+
+	(void)state;
+	assert_true(dma_iova_try_alloc_flags(soft.dev, &whole, 0, PAGE, 0, DMA_IOVA_WHOLE));
+	link_at(&soft, &iova, 0, memory, PAGE);
+	dma_clear_error();
+	assert_int_equal(dma_iova_link(d.dev, &iova, vec.paddr, PAGE, PAGE, DMA_TO_DEVICE, 0),
+			 -EINVAL);
+	assert_string_not_equal(dma_last_error(), "");
+	assert_int_equal(dma_iova_link(d.dev, &iova, vec.paddr, PAGE, 5, DMA_TO_DEVICE, 0),
+			 -EINVAL);
+	assert_int_equal(dma_iova_link_vec(d.dev, &iova, &vec, 1, PAGE, DMA_TO_DEVICE, 0), -EINVAL);
+	assert_int_equal(dma_iova_sync(d.dev, &iova, 0, PAGE), -EINVAL);
+	assert_int_equal(dma_iova_sync(d.dev, &whole, 0, PAGE), -EINVAL);
+	misuse = misuse_expect(&d);
+	unlink_at(&d, &iova, 0, PAGE);
+	misuse_check(&d, misuse, 1);
+	destroy(&d, &iova, PAGE);
+	misuse_check(&d, misuse, 2);
+	dma_iova_free(d.dev, &whole);
+	misuse_check(&d, misuse, 3);
+	assert_reads(&soft, iova.addr, 1);
+	destroy(&soft, &iova, PAGE);
+	dma_iova_free(soft.dev, &whole);
+	device_close(&soft, 0);
+	device_close(&d, 3);
+	free(memory);
+}
+
 static void addresses_are_memory_addresses(void **state)
 {
 	struct device d = device_open("direct:");
@@ -158,6 +194,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(nothing_can_be_reserved),
 		cmocka_unit_test(the_other_calls_refuse),
+		cmocka_unit_test(a_state_of_another_device),
 		cmocka_unit_test(addresses_are_memory_addresses),
 		cmocka_unit_test(memory_that_is_out_of_reach),
 		cmocka_unit_test(refusals),

@@ -39,7 +39,7 @@ static void calls_that_answer(struct inherited *in)
 	struct dma_pgtable_info info;
 	struct dma_fault fault;
 	struct dma_stats stats;
-	uint64_t value;
+	uint64_t value = 0;
 
 	dma_clear_error();
 	refused(dma_iova_link(dev, &in->iova, vec.paddr, 2 * PAGE, PAGE, DMA_TO_DEVICE, 0));
@@ -58,6 +58,10 @@ static void calls_that_answer(struct inherited *in)
 	refused(dma_dev_reg_read(dev, 0, 0, &value, 8));
 	refused(dma_dev_reg_write(dev, 0, 0, 0, 8));
 	refused(dma_dev_step(dev));
+	refused(dma_bus_read(in->d.port, in->iova.addr, &value, sizeof(value)));
+	refused(dma_bus_write(in->d.port, in->iova.addr, &value, sizeof(value)));
+	refused(dma_bus_fetch_add(in->d.port, in->iova.addr, 8, 1, NULL));
+	refused(dma_bus_cmpxchg(in->d.port, in->iova.addr, 8, &value, &value));
 	MUST(dma_map_single(dev, in->memory, PAGE, DMA_TO_DEVICE) == DMA_MAPPING_ERROR);
 	MUST(dma_map_single(dev, in->memory, 3 * PAGE, DMA_TO_DEVICE) == DMA_MAPPING_ERROR);
 	refused(-EPERM);
@@ -67,23 +71,43 @@ static void calls_that_answer(struct inherited *in)
 	refused(-EPERM);
 }
 
-/* They must not touch what might be the parent's. That they do nothing shows in the parent. */
+static void said_so(void)
+{
+	MUST(*dma_last_error());
+	dma_clear_error();
+}
+
+/* They do nothing, and say so. */
 static void calls_that_do_not(struct inherited *in)
 {
 	struct dma_dev *dev = in->d.dev;
 	struct dma_gather gather;
 
+	dma_clear_error();
 	unlink_at(&in->d, &in->iova, 0, PAGE);
+	said_so();
 	dma_unmap_single(dev, in->addr, PAGE, DMA_BIDIRECTIONAL);
+	said_so();
+	dma_unmap_single(dev, in->addr, 2 * PAGE, DMA_BIDIRECTIONAL);
+	said_so();
 	dma_iova_free(dev, &in->one);
+	said_so();
 	destroy(&in->d, &in->iova, 2 * PAGE);
+	said_so();
 	dma_sync_single_for_cpu(dev, in->addr, PAGE, DMA_BIDIRECTIONAL);
+	said_so();
 	dma_sync_single_for_device(dev, in->addr, PAGE, DMA_BIDIRECTIONAL);
+	said_so();
 	dma_gather_begin(dev, &gather);
 	dma_unmap_phys_gather(dev, in->addr, PAGE, DMA_BIDIRECTIONAL, 0, &gather);
+	said_so();
+	dma_iova_unlink_gather(dev, &in->iova, 0, PAGE, DMA_BIDIRECTIONAL, 0, &gather);
+	said_so();
 	dma_iova_destroy_gather(dev, &in->iova, PAGE, DMA_BIDIRECTIONAL, 0, &gather);
+	said_so();
 	dma_gather_end(&gather);
 	dma_gather_end(&in->gather);
+	dma_clear_error();
 }
 
 static void a_device_of_its_own(const char *uri)

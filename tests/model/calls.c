@@ -97,8 +97,9 @@ enum dma_data_direction any_direction(struct run *run)
 unsigned long any_attrs(struct run *run)
 {
 	static const unsigned long attrs[] = {
-		DMA_ATTR_WEAK_ORDERING,    DMA_ATTR_SKIP_CPU_SYNC, DMA_ATTR_NO_WARN,
-		DMA_ATTR_MMIO,	           DMA_ATTR_PRIVILEGED,    DMA_ATTR_MMIO,
+		DMA_ATTR_WEAK_ORDERING,	   DMA_ATTR_SKIP_CPU_SYNC,
+		DMA_ATTR_NO_WARN,	   DMA_ATTR_MMIO,
+		DMA_ATTR_PRIVILEGED,	   DMA_ATTR_MMIO,
 		DMA_ATTR_REQUIRE_COHERENT, DMA_ATTR_CC_SHARED,
 	};
 
@@ -177,9 +178,9 @@ static bool set_mask(struct run *run)
 static bool reserve_window(struct run *run)
 {
 	const struct range *near = &run->range[below(run, RANGES)];
-	dma_addr_t start = one_in(run, 2) && near->kind != UNUSED ?
-				   near->pfn * PAGE + below(run, (near->pages + 4) * PAGE) :
-				   below(run, 1ULL << 22);
+	dma_addr_t start = one_in(run, 2) && near->kind != UNUSED
+				   ? near->pfn * PAGE + below(run, (near->pages + 4) * PAGE)
+				   : below(run, 1ULL << 22);
 	dma_addr_t last = start + below(run, 6 * PAGE) - one_in(run, 8) * 2 * PAGE;
 	uint64_t first_pfn = start / PAGE, pages = last / PAGE - first_pfn + 1;
 	bool starved;
@@ -251,24 +252,15 @@ static const struct {
 	bool (*plain)(struct run *run); /* the same without misuse */
 	unsigned int weight;
 } table[] = {
-	{.call = call_reserve, .weight = 10},
-	{.call = call_link, .weight = 14},
-	{.call = call_link_page, .weight = 12},
-	{.call = call_link_vec, .weight = 12},
-	{.call = call_sync, .weight = 10},
-	{.call = call_unlink, .weight = 12},
-	{.call = call_free, .weight = 2},
-	{.call = call_destroy, .weight = 7},
-	{.call = call_free_again, .weight = 1},
-	{.call = call_map, .weight = 10},
-	{.call = call_unmap, .weight = 9},
-	{.plain = device_read, .weight = 24},
-	{.plain = device_write, .weight = 16},
-	{.plain = device_atomic, .weight = 4},
-	{.plain = begin_gather, .weight = 2},
-	{.plain = end_gather, .weight = 1},
-	{.plain = set_mask, .weight = 2},
-	{.plain = reserve_window, .weight = 1},
+	{.call = call_reserve, .weight = 10},	{.call = call_link, .weight = 14},
+	{.call = call_link_page, .weight = 12}, {.call = call_link_vec, .weight = 12},
+	{.call = call_sync, .weight = 10},	{.call = call_unlink, .weight = 12},
+	{.call = call_free, .weight = 2},	{.call = call_destroy, .weight = 7},
+	{.call = call_free_again, .weight = 1}, {.call = call_map, .weight = 10},
+	{.call = call_unmap, .weight = 9},	{.plain = device_read, .weight = 24},
+	{.plain = device_write, .weight = 16},	{.plain = device_atomic, .weight = 4},
+	{.plain = begin_gather, .weight = 2},	{.plain = end_gather, .weight = 1},
+	{.plain = set_mask, .weight = 2},	{.plain = reserve_window, .weight = 1},
 	{.plain = sync_single, .weight = 1},
 };
 
@@ -316,11 +308,12 @@ static bool open_memory(struct run *run)
 	run->shadow = mmap(NULL, MEMORY_PAGES * PAGE, PROT_READ | PROT_WRITE,
 			   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	run->fd = memfd_create("model", MFD_CLOEXEC);
-	AGREE(run, run->plain != MAP_FAILED && run->shadow != MAP_FAILED && run->fd >= 0 &&
-			   !ftruncate(run->fd, REGISTERED_PAGES * PAGE),
+	AGREE(run,
+	      run->plain != MAP_FAILED && run->shadow != MAP_FAILED && run->fd >= 0 &&
+		      !ftruncate(run->fd, REGISTERED_PAGES * PAGE),
 	      "no memory for the model");
-	run->registered = mmap(NULL, REGISTERED_PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED,
-			       run->fd, 0);
+	run->registered =
+		mmap(NULL, REGISTERED_PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, run->fd, 0);
 	AGREE(run, run->registered != MAP_FAILED, "no memory for the model");
 	run->plain = (uint8_t *)(uintptr_t)align_up((uintptr_t)run->plain, large);
 	desc.fd = run->fd;

@@ -99,8 +99,8 @@ static bool check_transfer(struct run *run, unsigned int device, dma_addr_t addr
 		uint64_t in = (addr + done) & PAGE_MASK;
 		size_t part = len - done < PAGE - in ? len - done : PAGE - in;
 		int page;
-		enum reach reached = reach(run, (addr + done) / PAGE,
-					   write ? PGT_WRITE : PGT_READ, &page);
+		enum reach reached =
+			reach(run, (addr + done) / PAGE, write ? PGT_WRITE : PGT_READ, &page);
 
 		refused = reached == REFUSED || (reached == EITHER && err);
 		run->met[refused ? MET_REFUSED : reached == EITHER ? MET_GATHERED : MET_REACHED]++;
@@ -108,8 +108,8 @@ static bool check_transfer(struct run *run, unsigned int device, dma_addr_t addr
 			memcpy(page_shadow(run, page) + in, buf + done, part);
 		else if (!refused)
 			AGREE(run, !memcmp(page_shadow(run, page) + in, buf + done, part),
-			      "device %u reads other bytes at 0x%llx (%zu) than page %d has", device,
-			      ull(addr + done), part, page);
+			      "device %u reads other bytes at 0x%llx (%zu) than page %d has",
+			      device, ull(addr + done), part, page);
 		if (!refused)
 			done += part;
 	}

@@ -40,20 +40,20 @@
 #define DEVICES 2
 
 struct granule {
-	int16_t page;     /* of memory, or NOTHING */
-	int16_t before;   /* gathered: a device may still reach it; or NOTHING */
-	uint16_t first;   /* of the entry that translates it: index of its first granule */
-	uint16_t pages;   /* and how many it translates */
-	uint8_t access;   /* PGT_READ | PGT_WRITE */
+	int16_t page; /* of memory, or NOTHING */
+	int16_t before; /* gathered: a device may still reach it; or NOTHING */
+	uint16_t first; /* of the entry that translates it: index of its first granule */
+	uint16_t pages; /* and how many it translates */
+	uint8_t access; /* PGT_READ | PGT_WRITE */
 	uint8_t access_before;
-	bool settled;     /* synced, or the space needs no sync */
+	bool settled; /* synced, or the space needs no sync */
 };
 
 enum range_kind { UNUSED, RESERVED, MAPPED, GATHERED };
 
 struct range {
 	enum range_kind kind;
-	bool firm;        /* GATHERED: its addresses must not be handed out yet */
+	bool firm; /* GATHERED: its addresses must not be handed out yet */
 	struct dma_iova_state state; /* MAPPED: address and size, in the same places */
 	uint64_t pfn;
 	uint64_t pages;
@@ -63,28 +63,28 @@ struct range {
 /* Errors in the model, to show that they are found. */
 enum model_error {
 	MODEL_RIGHT,
-	MODEL_CUTS_LARGE,    /* unlinking part of a large entry leaves the rest */
+	MODEL_CUTS_LARGE, /* unlinking part of a large entry leaves the rest */
 	MODEL_GATHERS_NOTHING, /* gathered memory is out of reach at once */
 };
 
 /* What a run has met: a random test that meets nothing proves nothing. */
 enum met {
-	MET_LARGE,	/* a large entry linked */
-	MET_CUT,	/* and cut */
+	MET_LARGE, /* a large entry linked */
+	MET_CUT, /* and cut */
 	MET_HOLE,
-	MET_WHOLE,	/* part of a unit unlinked, all of it gone */
-	MET_GATHERED,	/* memory reached that a gather has not made final yet */
-	MET_RELINKED,	/* linked where such memory was */
-	MET_EXHAUSTED,	/* no address space left, and the model agrees */
+	MET_WHOLE, /* part of a unit unlinked, all of it gone */
+	MET_GATHERED, /* memory reached that a gather has not made final yet */
+	MET_RELINKED, /* linked where such memory was */
+	MET_EXHAUSTED, /* no address space left, and the model agrees */
 	MET_NO_MEMORY,
 	MET_REACHED,
 	MET_REFUSED,
-	MET_IN_USE,	/* the link errors */
+	MET_IN_USE, /* the link errors */
 	MET_RANGE,
-	MET_INSIDE,	/* -EIO */
-	MET_MISMATCH,	/* -ENXIO */
+	MET_INSIDE, /* -EIO */
+	MET_MISMATCH, /* -ENXIO */
 	MET_INVALID,
-	MET_FORBIDDEN,	/* -EPERM */
+	MET_FORBIDDEN, /* -EPERM */
 	NR_MET,
 };
 
@@ -149,10 +149,10 @@ bool disagree(struct run *run, const char *format, ...)
 	__attribute__((__cold__, __format__(__printf__, 2, 3)));
 void tell(struct run *run, const char *format, ...) __attribute__((__format__(__printf__, 2, 3)));
 
-#define AGREE(run, condition, ...)                                                                 \
-	do {                                                                                       \
-		if (unlikely(!(condition)))                                                        \
-			return disagree(run, __VA_ARGS__);                                         \
+#define AGREE(run, condition, ...)                         \
+	do {                                               \
+		if (unlikely(!(condition)))                \
+			return disagree(run, __VA_ARGS__); \
 	} while (0)
 
 static inline uint64_t below(struct run *run, uint64_t n)
@@ -203,7 +203,7 @@ void model_link(struct run *run, struct range *range, uint64_t first, const stru
 struct removal {
 	uint64_t pages;
 	bool hole; /* something in the range was not linked */
-	bool cut;  /* something outside of it went too */
+	bool cut; /* something outside of it went too */
 };
 struct removal model_remove(struct run *run, struct range *range, uint64_t first, uint64_t last,
 			    bool gathered);

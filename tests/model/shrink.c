@@ -73,8 +73,8 @@ const char *run_apart(const struct config *config, const struct call *calls, siz
 	if (WIFEXITED(status) && !WEXITSTATUS(status))
 		return NULL;
 	if (!report->text[0])
-		snprintf(report->text, sizeof(report->text), "the call ends the process, status 0x%x",
-			 (unsigned int)status);
+		snprintf(report->text, sizeof(report->text),
+			 "the call ends the process, status 0x%x", (unsigned int)status);
 	return report->text;
 }
 

@@ -16,8 +16,7 @@ bool check_new(struct run *run, unsigned int device, uint64_t pfn, uint64_t page
 	AGREE(run, !in_use(run, pfn, pages, true), "0x%llx has been handed out already",
 	      ull(pfn * PAGE));
 	for (unsigned int i = 0; i < run->nr_windows; i++)
-		AGREE(run,
-		      pfn > run->window[i].last || pfn + pages - 1 < run->window[i].first,
+		AGREE(run, pfn > run->window[i].last || pfn + pages - 1 < run->window[i].first,
 		      "0x%llx is in a reserved window", ull(pfn * PAGE));
 	forget_leaving(run, pfn, pages);
 	return true;
@@ -81,9 +80,10 @@ bool call_map(struct run *run, bool *misused)
 	enum dma_data_direction dir = any_direction(run);
 	unsigned long attrs = any_attrs(run);
 	uint64_t in = one_in(run, 2) ? 0 : below(run, PAGE);
-	struct phys_vec vec =
-		any_piece(run, in, one_in(run, 8) ? MAX_BYTES - PAGE : one_in(run, 2) ? PAGE - in :
-											8 * PAGE);
+	struct phys_vec vec = any_piece(run, in,
+					one_in(run, 8)	 ? MAX_BYTES - PAGE
+					: one_in(run, 2) ? PAGE - in
+							 : 8 * PAGE);
 	bool bad, starved;
 	uint64_t pages;
 	dma_addr_t addr;
@@ -104,8 +104,9 @@ bool call_map(struct run *run, bool *misused)
 	starved = starve(run);
 	addr = dma_map_phys(run->dev[device], vec.paddr, vec.len, dir, attrs);
 	feed();
-	tell(run, "map in slot %u: %zu bytes at 0x%llx (page %d), direction %d, attributes 0x%lx, "
-		  "device %u = 0x%llx",
+	tell(run,
+	     "map in slot %u: %zu bytes at 0x%llx (page %d), direction %d, attributes 0x%lx, "
+	     "device %u = 0x%llx",
 	     slot_of(run, range), vec.len, ull(vec.paddr), phys_page(run, vec.paddr), (int)dir,
 	     attrs, device, ull(addr));
 	if (addr == DMA_MAPPING_ERROR)
@@ -176,8 +177,7 @@ bool take_down(struct run *run, struct range *range)
 
 		end = first + 1;
 		/* Of a unit with holes nothing can be unlinked alone. */
-		if (range->granule[first].page == NOTHING ||
-		    range->state.__size & __DMA_IOVA_WHOLE)
+		if (range->granule[first].page == NOTHING || range->state.__size & __DMA_IOVA_WHOLE)
 			continue;
 		while (end < range->pages && range->granule[end].page != NOTHING)
 			end++;

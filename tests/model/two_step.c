@@ -14,18 +14,7 @@
 #include <cmocka.h>
 
 #include "model.h"
-
-/* Sanitizers make everything slower. */
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-#define SLOW 10
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
-#define SLOW 10
-#endif
-#endif
-#ifndef SLOW
-#define SLOW 1
-#endif
+#include "slow.h"
 
 static uint64_t seed;
 static unsigned int seeds = 4 / SLOW + 1;

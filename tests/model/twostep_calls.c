@@ -10,8 +10,8 @@
 static size_t any_size(struct run *run, unsigned int slot)
 {
 	if (slot < LARGE_SLOTS && !one_in(run, 8))
-		return one_in(run, 2) ? LARGE_PAGES * PAGE * (1 + below(run, 2)) :
-					LARGE_PAGES * PAGE + below(run, MAX_BYTES / 2);
+		return one_in(run, 2) ? LARGE_PAGES * PAGE * (1 + below(run, 2))
+				      : LARGE_PAGES * PAGE + below(run, MAX_BYTES / 2);
 	switch (below(run, 10)) {
 	case 0 ... 3:
 		return 1 + below(run, 4 * PAGE);
@@ -64,8 +64,9 @@ bool call_reserve(struct run *run, bool *misused)
 	else
 		done = dma_iova_try_alloc(run->dev[device], &state, phys, size);
 	feed();
-	tell(run, "reserve slot %u: 0x%zx bytes, offset 0x%llx, alignment 0x%zx, flags %u, "
-		  "device %u = %d, 0x%llx",
+	tell(run,
+	     "reserve slot %u: 0x%zx bytes, offset 0x%llx, alignment 0x%zx, flags %u, "
+	     "device %u = %d, 0x%llx",
 	     slot_of(run, range), size, ull(phys & PAGE_MASK), align, flags, device, done,
 	     ull(state.addr));
 	pages = ((phys & PAGE_MASK) + size + PAGE_MASK) / PAGE;
@@ -200,8 +201,9 @@ bool call_link(struct run *run, bool *misused)
 	starved = starve(run);
 	err = dma_iova_link(run->dev[device], &copy, vec.paddr, offset, vec.len, dir, attrs);
 	feed();
-	tell(run, "link in slot %u at 0x%zx: 0x%zx bytes at 0x%llx (page %d), direction %d, "
-		  "attributes 0x%lx, device %u = %d",
+	tell(run,
+	     "link in slot %u at 0x%zx: 0x%zx bytes at 0x%llx (page %d), direction %d, "
+	     "attributes 0x%lx, device %u = %d",
 	     slot_of(run, range), offset, vec.len, ull(vec.paddr), phys_page(run, vec.paddr),
 	     (int)dir, attrs, device, err);
 	return check_link(run, range, device, &vec, 1, offset, dir, attrs, err, starved);
@@ -305,8 +307,9 @@ bool call_link_vec(struct run *run, bool *misused)
 	starved = starve(run);
 	err = dma_iova_link_vec(run->dev[device], &range->state, vec, nr, offset, dir, attrs);
 	feed();
-	tell(run, "link in slot %u at 0x%zx: %zu pieces, direction %d, attributes 0x%lx, "
-		  "device %u = %d",
+	tell(run,
+	     "link in slot %u at 0x%zx: %zu pieces, direction %d, attributes 0x%lx, "
+	     "device %u = %d",
 	     slot_of(run, range), offset, nr, (int)dir, attrs, device, err);
 	for (size_t i = 0; run->tell && i < nr && i < 8; i++)
 		tell(run, "    0x%zx bytes at 0x%llx (page %d)%s", vec[i].len, ull(vec[i].paddr),

@@ -132,8 +132,9 @@ static void gone_by_reclaim(struct tables *t, uint64_t iova)
 
 static void stale_is_not_used(void **state)
 {
-	static void (*const ways[])(struct tables *t, uint64_t iova) = {
-		gone_by_large_leaf, gone_by_huge_leaf, gone_by_merge, gone_by_unlink, gone_by_reclaim,
+	static void (*const ways[])(struct tables * t, uint64_t iova) = {
+		gone_by_large_leaf, gone_by_huge_leaf, gone_by_merge,
+		gone_by_unlink,	    gone_by_reclaim,
 	};
 	const uint64_t iova = HUGE_PAGE + 5 * LARGE;
 
@@ -199,10 +200,8 @@ static void stale_within_one_link(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		ON_EACH_FORMAT(finds_its_table),
-		ON_EACH_FORMAT(marks_are_respected),
-		ON_EACH_FORMAT(not_while_watched),
-		ON_EACH_FORMAT(stale_is_not_used),
+		ON_EACH_FORMAT(finds_its_table),       ON_EACH_FORMAT(marks_are_respected),
+		ON_EACH_FORMAT(not_while_watched),     ON_EACH_FORMAT(stale_is_not_used),
 		ON_EACH_FORMAT(stale_within_one_link),
 	};
 

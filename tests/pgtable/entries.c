@@ -40,16 +40,32 @@ static void compare(void)
 	assert_memory_equal(table[0], table[1], sizeof(table[0]));
 }
 
-/* Call with the plain loops, then with the vectors. */
-#define EACH_WAY(way) for (unsigned int way = 0; entries_vectors = way && vectors, way < 2; way++)
-#define EACH_PLACE(at, n)                                                                          \
-	for (size_t at = 0; at < 9; at++)                                                          \
-		for (size_t n = 0; n <= N; n++)
+/* Every alignment of the first entry, with every length. */
+#define PLACES (9 * (N + 1))
+
+static size_t place_at(size_t place)
+{
+	return place % 9;
+}
+
+static size_t place_length(size_t place)
+{
+	return place / 9;
+}
+
+/* The plain loops first, then the vectors, where there are any. */
+static bool go(unsigned int way)
+{
+	entries_vectors = way && vectors;
+	return way < 2;
+}
 
 static void or_of_a_run(void **state)
 {
 	(void)state;
-	EACH_PLACE (at, n) {
+	for (size_t place = 0; place < PLACES; place++) {
+		const size_t at = place_at(place), n = place_length(place);
+
 		/* Nothing but one bit anywhere, or nothing at all, between guards. */
 		for (size_t one = 0; one <= n; one++) {
 			uint64_t bit = 1ULL << (random_word() & 63), all = 0;
@@ -59,7 +75,7 @@ static void or_of_a_run(void **state)
 				table[0][at + i] = i == one ? bit : 0;
 			for (size_t i = 0; i < n; i++)
 				all |= table[0][at + i];
-			EACH_WAY (way)
+			for (unsigned int way = 0; go(way); way++)
 				assert_int_equal(entries_or(&table[0][at], n), all);
 		}
 	}
@@ -68,11 +84,13 @@ static void or_of_a_run(void **state)
 static void store_of_a_vector(void **state)
 {
 	(void)state;
-	EACH_PLACE (at, n) {
+	for (size_t place = 0; place < PLACES; place++) {
+		const size_t at = place_at(place), n = place_length(place);
+
 		guard_all();
 		for (size_t i = 0; i < n; i++)
 			vec[i] = (struct phys_vec){random_word() & ~4095ULL, random_word()};
-		EACH_WAY (way)
+		for (unsigned int way = 0; go(way); way++)
 			entries_store_vec(&table[way][at], vec, n, PRESENT);
 		compare();
 		for (size_t i = 0; i < n; i++)
@@ -86,11 +104,12 @@ static void store_of_a_vector(void **state)
 static void store_of_a_run(void **state)
 {
 	(void)state;
-	EACH_PLACE (at, n) {
+	for (size_t place = 0; place < PLACES; place++) {
+		const size_t at = place_at(place), n = place_length(place);
 		uint64_t value = (random_word() & 0xffffffff000ULL) | PRESENT;
 
 		guard_all();
-		EACH_WAY (way)
+		for (unsigned int way = 0; go(way); way++)
 			entries_store_run(&table[way][at], value, n);
 		compare();
 		for (size_t i = 0; i < n; i++)
@@ -117,13 +136,14 @@ static void fill_present(size_t at, size_t n, size_t missing)
 static void clear_until_one_is_missing(void **state)
 {
 	(void)state;
-	EACH_PLACE (at, n) {
+	for (size_t place = 0; place < PLACES; place++) {
+		const size_t at = place_at(place), n = place_length(place);
+
 		for (size_t missing = 0; missing <= n; missing += n > 40 ? 3 : 1) {
 			fill_present(at, n, missing);
-			EACH_WAY (way)
-				assert_int_equal(
-					entries_clear_present(&table[way][at], n, PRESENT),
-					missing);
+			for (unsigned int way = 0; go(way); way++)
+				assert_int_equal(entries_clear_present(&table[way][at], n, PRESENT),
+						 missing);
 			compare();
 			for (size_t i = 0; i < missing; i++)
 				assert_int_equal(table[0][at + i], 0);
@@ -138,7 +158,9 @@ static void clear_until_one_is_missing(void **state)
 static void mark_until_one_is_missing(void **state)
 {
 	(void)state;
-	EACH_PLACE (at, n) {
+	for (size_t place = 0; place < PLACES; place++) {
+		const size_t at = place_at(place), n = place_length(place);
+
 		for (size_t missing = 0; missing <= n; missing += 7) {
 			uint64_t after;
 
@@ -158,7 +180,9 @@ static void a_vector_of_pages(void **state)
 	const uint64_t match = 1ULL << 46, mask = 0xffffULL << 46 | 4095;
 
 	(void)state;
-	EACH_PLACE (at, n) {
+	for (size_t place = 0; place < PLACES; place++) {
+		const size_t at = place_at(place), n = place_length(place);
+
 		if (at + n > N)
 			continue;
 		for (size_t i = 0; i <= N; i++)
@@ -166,7 +190,7 @@ static void a_vector_of_pages(void **state)
 		for (size_t i = 0; i < n; i++)
 			vec[at + i] = (struct phys_vec){
 				match | (random_word() & ((1ULL << 46) - 4096)), 4096};
-		EACH_WAY (way)
+		for (unsigned int way = 0; go(way); way++)
 			assert_true(vec_is_pages(&vec[at], n, match, mask));
 		/* One thing wrong with one piece. */
 		for (size_t i = 0; i < n; i++) {
@@ -186,7 +210,7 @@ static void a_vector_of_pages(void **state)
 				vec[at + i].paddr ^= 1ULL << (47 + random_word() % 15);
 				break;
 			}
-			EACH_WAY (way)
+			for (unsigned int way = 0; go(way); way++)
 				assert_false(vec_is_pages(&vec[at], n, match, mask));
 			vec[at + i] = good;
 		}

@@ -9,8 +9,8 @@ static size_t list_length(const struct tables *t, const uint64_t *list)
 	while (list) {
 		uint32_t next = t->pool.memory.next[((uintptr_t)list - t->pool.memory.base) / PAGE];
 
-		list = next ? (uint64_t *)(uintptr_t)(t->pool.memory.base + (next - 1) * PAGE) :
-			      NULL;
+		list = next ? (uint64_t *)(uintptr_t)(t->pool.memory.base + (next - 1) * PAGE)
+			    : NULL;
 		n++;
 	}
 	return n;

@@ -80,9 +80,9 @@ static void units_of_a_vector(void **state)
 		open_tables(&t, *state);
 		for (uint64_t i = 0; i < 1024; i++)
 			vec[i] = (struct phys_vec){PHYS + i * PAGE, PAGE};
-		assert_int_equal(pgt_link(&t.pt, NULL, LARGE, vec, 1024, DMA_BIDIRECTIONAL, attrs,
-					  &linked),
-				 0);
+		assert_int_equal(
+			pgt_link(&t.pt, NULL, LARGE, vec, 1024, DMA_BIDIRECTIONAL, attrs, &linked),
+			0);
 		assert_int_equal(linked.entries, 2);
 		assert_leaf(&t, LARGE, PHYS, 21);
 		assert_leaf(&t, 2 * LARGE, PHYS + LARGE, 21);
@@ -92,9 +92,9 @@ static void units_of_a_vector(void **state)
 		open_tables(&t, *state);
 		vec[3].paddr = PHYS + 4 * PAGE;
 		vec[4].paddr = PHYS + 3 * PAGE;
-		assert_int_equal(pgt_link(&t.pt, NULL, LARGE, vec, 1024, DMA_BIDIRECTIONAL, attrs,
-					  &linked),
-				 0);
+		assert_int_equal(
+			pgt_link(&t.pt, NULL, LARGE, vec, 1024, DMA_BIDIRECTIONAL, attrs, &linked),
+			0);
 		assert_int_equal(linked.entries, 512 + 1);
 		assert_leaf(&t, LARGE, PHYS, 12);
 		assert_leaf(&t, LARGE + 3 * PAGE, PHYS + 4 * PAGE, 12);
@@ -139,11 +139,9 @@ static void overlap_at_every_level(void **state)
 						 -EADDRINUSE);
 				/* Also as the last part of a longer link. */
 				assert_int_equal(try_link(&t, NULL, iova - 3 * PAGE,
-							  2 * PHYS - 3 * PAGE,
-							  sizes[j] + 3 * PAGE),
+							  2 * PHYS - 3 * PAGE, sizes[j] + 3 * PAGE),
 						 -EADDRINUSE);
-				assert_int_equal(sum_all(&t),
-						 sum);
+				assert_int_equal(sum_all(&t), sum);
 				assert_leaf(&t, there, PHYS, 12 + 9 * (unsigned int)i);
 				close_tables(&t);
 			}

@@ -120,9 +120,8 @@ static void refused(void **state)
 	assert_not_merged(&t, LARGE, LARGE);
 	pgt_unmark(&t.pt, LARGE, LARGE, 0);
 	/* Other rights. */
-	assert_int_equal(pgt_link(&t.pt, NULL, LARGE + 100 * PAGE, &vec, 1, DMA_TO_DEVICE, 0,
-				  &linked),
-			 0);
+	assert_int_equal(
+		pgt_link(&t.pt, NULL, LARGE + 100 * PAGE, &vec, 1, DMA_TO_DEVICE, 0, &linked), 0);
 	assert_not_merged(&t, LARGE, LARGE);
 	unlink_at(&t, LARGE + 100 * PAGE, PAGE, 0);
 	/* Other memory. */

@@ -27,10 +27,10 @@ struct pool {
 	pthread_mutex_t lock;
 	uint32_t *free_pages;
 	uint32_t used, nr_free;
-	uint32_t out;     /* handed out now */
-	uint64_t asked;   /* ever */
+	uint32_t out; /* handed out now */
+	uint64_t asked; /* ever */
 	uint64_t fail_at; /* the one asked for when `asked` gets there is refused */
-	bool dirty;       /* a page came back with something in it */
+	bool dirty; /* a page came back with something in it */
 };
 
 struct tables {
@@ -62,8 +62,7 @@ static inline void pool_put(struct pgt_memory *memory, uint64_t *table)
 
 	pthread_mutex_lock(&pool->lock);
 	pool->dirty |= entries_or(table, PGT_ENTRIES) != 0;
-	pool->free_pages[pool->nr_free++] =
-		(uint32_t)(((uintptr_t)table - memory->base) / PAGE);
+	pool->free_pages[pool->nr_free++] = (uint32_t)(((uintptr_t)table - memory->base) / PAGE);
 	pool->out--;
 	pthread_mutex_unlock(&pool->lock);
 }
@@ -196,8 +195,10 @@ static inline uint64_t random_seed(void)
 }
 
 /* Each test runs on each format: two entries of the list of tests. */
-#define ON_EACH_FORMAT(function)                                                                   \
-	{#function " (vtd-ss)", function, NULL, NULL, (void *)(uintptr_t)&pgt_vtd_ss},             \
-		{#function " (x86-64)", function, NULL, NULL, (void *)(uintptr_t)&pgt_x86_64}
+#define ON_EACH_FORMAT(function)                                                            \
+	{#function " (vtd-ss)", function, NULL, NULL, (void *)(uintptr_t)&pgt_vtd_ss},      \
+	{                                                                                   \
+#function " (x86-64)", function, NULL, NULL, (void *)(uintptr_t)&pgt_x86_64 \
+	}
 
 #endif

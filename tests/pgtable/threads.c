@@ -40,8 +40,8 @@ static void one_round(unsigned int thread, uint64_t round, struct pgt_cursor *cu
 	/* All at once, so that they race for the same missing tables. */
 	pthread_barrier_wait(&barrier);
 	for (uint64_t i = 0; i < 8; i++)
-		check(!try_link(&tables, cursor, place(thread, round, i),
-				phys_of(thread, round, i), WINDOW * PAGE),
+		check(!try_link(&tables, cursor, place(thread, round, i), phys_of(thread, round, i),
+				WINDOW * PAGE),
 		      "a link of one's own addresses fails");
 	for (uint64_t i = 0; i < 8; i++) {
 		uint64_t iova = place(thread, round, i) + round % WINDOW * PAGE;

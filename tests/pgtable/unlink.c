@@ -69,7 +69,10 @@ static void cut(void **state)
 	static const struct {
 		uint64_t first, size;
 	} parts[] = {
-		{0, PAGE}, {LARGE - PAGE, PAGE}, {17 * PAGE, 3 * PAGE}, {LARGE / 2, LARGE / 2},
+		{0, PAGE},
+		{LARGE - PAGE, PAGE},
+		{17 * PAGE, 3 * PAGE},
+		{LARGE / 2, LARGE / 2},
 	};
 	struct tables t;
 

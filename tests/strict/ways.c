@@ -76,8 +76,8 @@ static void gather_unmap(struct dma_dev *dev, struct mapping *m)
 	dma_gather_end(&m->gather);
 }
 
-/* More than a gather holds, before and after the memory in question. */
-static void gather_unmap_of_many(struct dma_dev *dev, struct mapping *m)
+/* More than a gather holds, the memory in question at @place among them. */
+static void gather_at(struct dma_dev *dev, struct mapping *m, size_t place)
 {
 	dma_addr_t fill[2 * DMA_GATHER_RANGES];
 	phys_addr_t phys = virt_to_phys(filler);
@@ -87,13 +87,37 @@ static void gather_unmap_of_many(struct dma_dev *dev, struct mapping *m)
 		require(fill[i] != DMA_MAPPING_ERROR);
 	}
 	dma_gather_begin(dev, &m->gather);
-	for (size_t i = 0; i < 2 * DMA_GATHER_RANGES; i++) {
-		if (i == DMA_GATHER_RANGES + 3)
+	for (size_t i = 0; i <= 2 * DMA_GATHER_RANGES; i++) {
+		/* Neighbours would become one range: not one after the other. */
+		size_t at = i * 37 % (2 * DMA_GATHER_RANGES);
+
+		if (i == place)
 			dma_unmap_phys_gather(dev, m->addr, m->size, DMA_BIDIRECTIONAL, 0,
 					      &m->gather);
-		dma_unmap_phys_gather(dev, fill[i], PAGE, DMA_TO_DEVICE, 0, &m->gather);
+		if (i < 2 * DMA_GATHER_RANGES)
+			dma_unmap_phys_gather(dev, fill[at], PAGE, DMA_TO_DEVICE, 0, &m->gather);
 	}
 	dma_gather_end(&m->gather);
+}
+
+static void gather_first(struct dma_dev *dev, struct mapping *m)
+{
+	gather_at(dev, m, 0);
+}
+
+static void gather_before_full(struct dma_dev *dev, struct mapping *m)
+{
+	gather_at(dev, m, DMA_GATHER_RANGES - 1);
+}
+
+static void gather_when_full(struct dma_dev *dev, struct mapping *m)
+{
+	gather_at(dev, m, DMA_GATHER_RANGES);
+}
+
+static void gather_last(struct dma_dev *dev, struct mapping *m)
+{
+	gather_at(dev, m, 2 * DMA_GATHER_RANGES);
 }
 
 static void no_gather_unmap(struct dma_dev *dev, struct mapping *m)
@@ -143,7 +167,10 @@ const struct way ways[] = {
 	{"gathered destroy", .take = gather_destroy},
 	{"gathered unlink, then destroy", .take = gather_unlink_then_destroy},
 	{"gathered unmap", .streaming = true, .take = gather_unmap},
-	{"gathered unmap of many", .streaming = true, .take = gather_unmap_of_many},
+	{"gathered unmap before many", .streaming = true, .take = gather_first},
+	{"gathered unmap of the last that fits", .streaming = true, .take = gather_before_full},
+	{"gathered unmap of the first too many", .streaming = true, .take = gather_when_full},
+	{"gathered unmap after many", .streaming = true, .take = gather_last},
 	{"unmap in a gather of nothing", .streaming = true, .take = no_gather_unmap},
 	{"unlink without the gather", .leaves = true, .take = no_gather_unlink},
 	{"destroy in a gather of another space", .take = foreign_gather_destroy},

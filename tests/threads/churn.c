@@ -3,19 +3,28 @@
  * Thousands of threads that live for one transaction: numbers, slots and cached addresses
  * come back, and the library's memory stays as it is.
  */
+#include "base/base.h"
 #include "transaction.h"
 
 #define TOGETHER 4
 #define THREADS (4000 / SLOW)
 
 static uint8_t *memory;
+static unsigned int highest; /* number that a thread has had */
 
 static void *live_shortly(void *arg)
 {
 	struct dma_dev *dev = arg;
 
+	unsigned int seen = __atomic_load_n(&highest, __ATOMIC_RELAXED);
+
 	for (uint64_t i = 0; i < 4; i++)
 		transaction(dev, memory, 1, i << 9 | i, NULL);
+	require(base_thread);
+	while (base_thread > seen &&
+	       !__atomic_compare_exchange_n(&highest, &seen, base_thread, false, __ATOMIC_RELAXED,
+					    __ATOMIC_RELAXED))
+		;
 	return NULL;
 }
 
@@ -42,6 +51,8 @@ static void churn(unsigned int bits)
 	run_threads(dev, 64);
 	metadata = stats_of(dev).metadata_bytes;
 	run_threads(dev, THREADS);
+	/* Ended threads' numbers were given to new ones. */
+	assert_in_range(highest, 1, 4 * TOGETHER);
 	assert_int_equal(stats_of(dev).iova_live, 0);
 	assert_in_range(stats_of(dev).metadata_bytes, 0, metadata + metadata / 4);
 	/* Half of all addresses in one piece: nothing of it is held back. */

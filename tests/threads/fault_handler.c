@@ -41,18 +41,23 @@ static void *go_astray(void *arg)
 	return NULL;
 }
 
+struct log_reader {
+	struct dma_space *space;
+	bool *stop;
+	uint64_t faults;
+};
+
 static void *read_log(void *arg)
 {
-	struct stray *stray = arg;
+	struct log_reader *reader = arg;
 	struct dma_fault faults[16];
 	uint64_t lost;
 
-	while (!flag_is_set(stray->stop)) {
-		int n = dma_space_read_faults(
-			dma_dev_space((struct dma_dev *)(uintptr_t)stray->addr), faults, 16, &lost);
+	while (!flag_is_set(reader->stop)) {
+		int n = dma_space_read_faults(reader->space, faults, 16, &lost);
 
 		require(n >= 0);
-		stray->faults += (uint64_t)n + lost;
+		reader->faults += (uint64_t)n + lost;
 		sched_yield();
 	}
 	return NULL;
@@ -62,7 +67,8 @@ static void set_and_unset(void **state)
 {
 	struct dma_dev *devs[DEVICES] = {open_device("soft:")};
 	struct dma_space *space = dma_dev_space(devs[0]);
-	struct stray strays[DEVICES], log = {0};
+	struct stray strays[DEVICES];
+	struct log_reader log;
 	pthread_t threads[DEVICES], reader;
 	uint64_t faults = 0, calls = 0;
 	struct dma_fault rest[16];
@@ -77,7 +83,7 @@ static void set_and_unset(void **state)
 		strays[i] = (struct stray){dma_dev_port(devs[i]), 0x10000 + i * PAGE, &stop, 0};
 		threads[i] = start(go_astray, &strays[i]);
 	}
-	log = (struct stray){.addr = (uintptr_t)devs[0], .stop = &stop};
+	log = (struct log_reader){space, &stop, 0};
 	reader = start(read_log, &log);
 	for (unsigned int round = 0; round < ROUNDS; round++) {
 		struct witness *witness = calloc(1, sizeof(*witness));

@@ -42,6 +42,7 @@ struct other {
 	uint8_t *memory;
 	dma_addr_t addr; /* what it gathered, and is destroyed before its end */
 	dma_addr_t cached; /* what else it gathered: a device has it until the end */
+	dma_addr_t held; /* the last that it gathers: a transfer is in flight there */
 	bool gathered;
 	bool end;
 };
@@ -63,6 +64,7 @@ static void *gather_and_end(void *arg)
 	other->addr = state.addr;
 	set_flag(&other->gathered);
 	wait_for_flag(&other->end);
+	dma_unmap_phys_gather(other->dev, other->held, PAGE, DMA_TO_DEVICE, 0, &gather);
 	dma_gather_end(&gather);
 	return NULL;
 }
@@ -89,6 +91,7 @@ static void one_ends_while_the_other_is_open(void **state_arg)
 	assert_int_equal(dma_memory_register(&desc, &phys), 0);
 	held = (struct held){dma_dev_port(slow), dma_map_phys(dev, phys, PAGE, DMA_TO_DEVICE, 0)};
 
+	other.held = held.addr;
 	thread = start(gather_and_end, &other);
 	wait_for_flag(&other.gathered);
 	/* The state comes to this thread, which destroys it: its addresses are its own now. */
@@ -119,7 +122,6 @@ static void one_ends_while_the_other_is_open(void **state_arg)
 	dma_gather_end(&gather);
 
 	dma_iova_destroy(dev, &state, PAGE, DMA_TO_DEVICE, 0);
-	dma_unmap_phys(dev, held.addr, PAGE, DMA_TO_DEVICE, 0);
 	assert_int_equal(dma_memory_unregister(phys), 0);
 	dma_dev_close(slow);
 	close_clean(dev);
