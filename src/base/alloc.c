@@ -6,21 +6,32 @@
 #include "base/base.h"
 
 static uint64_t asked;
-static uint64_t fail_at;
+static uint64_t fail_at;   /* 0: none */
+static uint64_t fail_last; /* fail_at, or everything behind it too */
 
 uint64_t base_alloc_fail(uint64_t nth)
 {
 	uint64_t since = __atomic_exchange_n(&asked, 0, __ATOMIC_SEQ_CST);
 
+	__atomic_store_n(&fail_last, nth, __ATOMIC_SEQ_CST);
 	__atomic_store_n(&fail_at, nth, __ATOMIC_SEQ_CST);
 	return since;
+}
+
+void base_alloc_fail_from(uint64_t nth)
+{
+	base_alloc_fail(nth);
+	__atomic_store_n(&fail_last, UINT64_MAX, __ATOMIC_SEQ_CST);
 }
 
 bool base_alloc_denied(void)
 {
 	uint64_t now = __atomic_add_fetch(&asked, 1, __ATOMIC_RELAXED);
 
-	return unlikely(now == __atomic_load_n(&fail_at, __ATOMIC_RELAXED));
+	uint64_t first = __atomic_load_n(&fail_at, __ATOMIC_RELAXED);
+
+	return unlikely(first && now >= first &&
+			now <= __atomic_load_n(&fail_last, __ATOMIC_RELAXED));
 }
 
 void *base_alloc(size_t size)

@@ -143,6 +143,8 @@ bool base_alloc_denied(void);
  * since the last call.
  */
 uint64_t base_alloc_fail(uint64_t nth);
+/* The same, but everything after it fails as well, until it is switched off. */
+void base_alloc_fail_from(uint64_t nth);
 
 /* thread.c */
 

@@ -18,12 +18,15 @@ void dma_gather_begin(struct dma_dev *dev, struct dma_gather *gather)
 /* Thread number and a count of its own: unique in the space for a thousand million gathers. */
 uint64_t dma_gather_mark(struct dma_gather *gather, struct dma_slot *slot)
 {
+	uint64_t count;
+
 	if (gather->mark)
 		return gather->mark;
-	slot_count(slot, &slot->gathers, 1);
-	gather->mark =
-		((uint64_t)slot->number << 30 | (counter_read(&slot->gathers) & ((1U << 30) - 1))) +
-		1;
+	if (slot->shared)
+		count = __atomic_fetch_add(&slot->gathers, 1, __ATOMIC_RELAXED);
+	else
+		count = slot->gathers++;
+	gather->mark = ((uint64_t)slot->number << 30 | (count & ((1U << 30) - 1))) + 1;
 	return gather->mark;
 }
 

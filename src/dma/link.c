@@ -16,13 +16,15 @@ static void give_span(void *arg, uint64_t first, uint64_t size)
 	iova_give_back_at(&space->iova, first >> GRANULE_SHIFT, size >> GRANULE_SHIFT);
 }
 
-/* Empty tables become free, each for an invalidation. False: there was none. */
-static __cold bool reclaim_tables(struct dma_space *space, struct dma_slot *slot)
+/* How often a link may look for empty tables. */
+#define RECLAIMS 3
+
+/* Empty tables become free, each for an invalidation. */
+static __cold void reclaim_tables(struct dma_space *space, struct dma_slot *slot)
 {
 	size_t freed = space->be->ops->reclaim(space->be, take_span, give_span, space);
 
 	slot_count(slot, &slot->invalidations, freed);
-	return freed;
 }
 
 void dma_invalidate(struct dma_space *space, struct dma_slot *slot, dma_addr_t first,
@@ -75,7 +77,7 @@ int dma_link(struct dma_space *space, dma_addr_t iova, const struct phys_vec *ve
 	struct backend *be = space->be;
 	uint64_t size = align_up(bytes, GRANULE);
 	struct pgt_linked linked;
-	bool reclaimed = false;
+	unsigned int reclaims = 0;
 	int err;
 
 	for (;;) {
@@ -86,9 +88,14 @@ int dma_link(struct dma_space *space, dma_addr_t iova, const struct phys_vec *ve
 			flush_marks(space, slot, iova, size);
 			continue;
 		}
-		if (err != -ENOMEM || reclaimed || !reclaim_tables(space, slot))
+		/*
+		 * Where nothing could be reclaimed another thread may just have done it, or
+		 * may hold a table's addresses for a moment: once more all the same.
+		 */
+		if (err != -ENOMEM || reclaims == RECLAIMS)
 			return link_error(err, iova, bytes);
-		reclaimed = true;
+		reclaim_tables(space, slot);
+		reclaims++;
 	}
 	slot_count(slot, &slot->entries, linked.entries);
 	slot_count(slot, &slot->bytes_linked, size);

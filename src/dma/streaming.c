@@ -62,7 +62,8 @@ static int map_granules(struct dma_dev *dev, dma_addr_t iova, phys_addr_t phys, 
 			enum dma_data_direction dir, unsigned long attrs)
 {
 	const struct phys_vec vec = {phys, size};
-	int err = dma_link(dev->space, iova, &vec, 1, (phys & GRANULE_MASK) + size, dir, attrs);
+	int err = dma_link(dev->space, iova, &vec, 1, (phys & GRANULE_MASK) + size, dir,
+			   attrs & ~PGT_ATTR_PAGES);
 
 	if (!err && dev->be->needs_sync)
 		err = dma_sync_links(dev->space, iova, pages_of(phys, size) << GRANULE_SHIFT,

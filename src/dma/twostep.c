@@ -217,7 +217,7 @@ static __cold int link_long(struct dma_dev *dev, struct dma_iova_state *state, p
 	if (err)
 		return err;
 	return dma_link(dev->space, (state->addr + offset) & ~GRANULE_MASK, &vec, 1,
-			size + (phys & GRANULE_MASK), dir, attrs);
+			size + (phys & GRANULE_MASK), dir, attrs & ~PGT_ATTR_PAGES);
 }
 
 /* Remember the part of the reservation that the cursor's table translates. */
@@ -308,7 +308,7 @@ static __cold int link_vec_long(struct dma_dev *dev, struct dma_iova_state *stat
 			return err;
 	}
 	return dma_link(dev->space, (state->addr + offset) & ~GRANULE_MASK, vec, nr_vecs,
-			at - offset + (vec[0].paddr & GRANULE_MASK), dir, attrs);
+			at - offset + (vec[0].paddr & GRANULE_MASK), dir, attrs & ~PGT_ATTR_PAGES);
 }
 
 int dma_iova_link_vec(struct dma_dev *dev, struct dma_iova_state *state, const struct phys_vec *vec,

@@ -271,4 +271,5 @@ void pgt_merge(struct pgtable *pt, uint64_t iova, uint64_t size, struct pgt_link
 	*merged = (struct pgt_linked){0};
 	merge_level(pt, 0, iova, iova + size - 1, merged);
 	merge_level(pt, 1, iova, iova + size - 1, merged);
+	counter_add_shared(&pt->table_writes, merged->entries);
 }

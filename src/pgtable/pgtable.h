@@ -70,8 +70,9 @@ struct pgt_cursor {
 #define PGT_LINKED_MARK 2U
 
 /*
- * An attribute beside the public ones: the caller has looked, every piece of the
- * vector is exactly 4 KiB, aligned, and within the format's addresses.
+ * An attribute beside the public ones, cut out of what users pass: the caller has
+ * looked, every piece of the vector is exactly 4 KiB, aligned, and within the
+ * format's addresses.
  */
 #define PGT_ATTR_PAGES (1UL << 63)
 

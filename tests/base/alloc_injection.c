@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Any allocation can be made to fail, that one and no other. */
+/* Any allocation can be made to fail: that one and no other, or all from there on. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -48,6 +48,16 @@ static unsigned int ask_for_all(void)
 	}
 	base_unmap(pages, 4096);
 	return failed;
+}
+
+static void everything_from_the_nth_fails(void **state)
+{
+	(void)state;
+	base_alloc_fail_from(3);
+	assert_int_equal(__builtin_popcount(ask_for_all()), 3);
+	assert_int_equal(__builtin_popcount(ask_for_all()), 5);
+	base_alloc_fail(0);
+	assert_int_equal(ask_for_all(), 0);
 }
 
 static void the_nth_fails_alone(void **state)
@@ -104,8 +114,11 @@ static void more_than_there_is(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(what_is_got_is_usable), cmocka_unit_test(the_nth_fails_alone),
-		cmocka_unit_test(each_kind_can_fail),	 cmocka_unit_test(they_are_counted),
+		cmocka_unit_test(what_is_got_is_usable),
+		cmocka_unit_test(the_nth_fails_alone),
+		cmocka_unit_test(everything_from_the_nth_fails),
+		cmocka_unit_test(each_kind_can_fail),
+		cmocka_unit_test(they_are_counted),
 		cmocka_unit_test(more_than_there_is),
 	};
 

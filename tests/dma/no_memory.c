@@ -27,6 +27,13 @@ static void deny(const struct denial *n)
 	base_alloc_fail(n->nth);
 }
 
+/* For calls that try again. */
+static void deny_from(const struct denial *n)
+{
+	dma_clear_error();
+	base_alloc_fail_from(n->nth);
+}
+
 /* The call is over. It may fail only if it was denied something. */
 static void allow(struct denial *n, bool failed)
 {
@@ -189,7 +196,7 @@ static void linking(void **state)
 			for (unsigned int times = 0; err; times++) {
 				assert_true(times < 2);
 				if (!times)
-					deny(&n);
+					deny_from(&n);
 				if (links[i].vector)
 					err = dma_iova_link_vec(d.dev, &iova, vec, COUNT(vec),
 								links[i].offset, DMA_BIDIRECTIONAL,
@@ -231,7 +238,7 @@ static void mapping(void **state)
 			struct snapshot before = snapshot_take(&d, 0x1000, 1);
 			dma_addr_t addr;
 
-			deny(&n);
+			deny_from(&n);
 			addr = dma_map_single(d.dev, memory.at, sizes[i], DMA_TO_DEVICE);
 			allow(&n, addr == DMA_MAPPING_ERROR);
 			if (addr == DMA_MAPPING_ERROR) {

@@ -97,10 +97,16 @@ enum dma_data_direction any_direction(struct run *run)
 unsigned long any_attrs(struct run *run)
 {
 	static const unsigned long attrs[] = {
-		DMA_ATTR_WEAK_ORDERING,	   DMA_ATTR_SKIP_CPU_SYNC,
-		DMA_ATTR_NO_WARN,	   DMA_ATTR_MMIO,
-		DMA_ATTR_PRIVILEGED,	   DMA_ATTR_MMIO,
-		DMA_ATTR_REQUIRE_COHERENT, DMA_ATTR_CC_SHARED,
+		DMA_ATTR_WEAK_ORDERING,
+		DMA_ATTR_SKIP_CPU_SYNC,
+		DMA_ATTR_NO_WARN,
+		DMA_ATTR_MMIO,
+		DMA_ATTR_PRIVILEGED,
+		DMA_ATTR_MMIO,
+		DMA_ATTR_REQUIRE_COHERENT,
+		DMA_ATTR_CC_SHARED,
+		1UL << 40,
+		1UL << 63,
 	};
 
 	return one_in(run, 4) ? attrs[below(run, ARRAY_SIZE(attrs))] : 0;

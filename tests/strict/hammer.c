@@ -44,10 +44,12 @@ static bool strike_by_reading(struct hammer *hammer, dma_addr_t addr)
 static bool strike_by_writing(struct hammer *hammer, dma_addr_t addr)
 {
 	uint8_t buf[WRITE_PAGES * PAGE];
+	int err;
 
 	memset(buf, WRITTEN, sizeof(buf));
-	return !dma_bus_write(hammer->port, addr + READ_PAGES * PAGE, buf, sizeof(buf)) &
-	       !dma_bus_fetch_add(hammer->port, addr + COUNT_PAGE * PAGE, 8, 1, NULL);
+	err = dma_bus_write(hammer->port, addr + READ_PAGES * PAGE, buf, sizeof(buf));
+	err |= dma_bus_fetch_add(hammer->port, addr + COUNT_PAGE * PAGE, 8, 1, NULL);
+	return !err;
 }
 
 static void *strike_without_pause(void *arg)

@@ -95,7 +95,7 @@ static void keeps_hitting(const char *uri, bool same_space)
 	 * a ticket before its entry, starts afresh; that is rare.
 	 */
 	assert_true(after.iotlb_misses - before.iotlb_misses <
-		    (after.iotlb_hits - before.iotlb_hits) / 20);
+		    (after.iotlb_hits - before.iotlb_hits) / 10);
 
 	dma_iova_destroy(dev, &state, PAGES * PAGE, DMA_TO_DEVICE, 0);
 	if (same_space) {
