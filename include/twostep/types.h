@@ -32,7 +32,7 @@ typedef uint64_t phys_addr_t;
 #define DMA_MAPPING_ERROR (~(dma_addr_t)0)
 
 /** A mask of the @n lowest address bits, 1 <= @n <= 64. */
-#define DMA_BIT_MASK(n) (((n) == 64) ? ~0ULL : ((1ULL << (n)) - 1))
+#define DMA_BIT_MASK(n) (~0ULL >> (64 - (n)))
 
 /** Who reads and who writes, seen from memory. The numbers are the kernel's. */
 enum dma_data_direction {

@@ -69,8 +69,13 @@ void pgt_free_tables(struct pgtable *pt, uint64_t *tables)
 	while (tables) {
 		uint64_t *next = next_table(pt, tables);
 
-		/* A table that gave way to a leaf still points to those below it. */
-		memset(tables, 0, PGT_PAGE_SIZE);
+		/*
+		 * A table that gave way to a leaf still points to those below it. Others may
+		 * be looking for empty tables here.
+		 */
+		if (entries_or(tables, PGT_ENTRIES))
+			for (size_t i = 0; i < PGT_ENTRIES; i++)
+				entry_store(&tables[i], 0);
 		pt->memory->put(pt->memory, tables);
 		tables = next;
 	}

@@ -53,9 +53,13 @@ static size_t any_length(struct run *run)
 
 static bool check_page(struct run *run, int page)
 {
-	const uint8_t *is = page_bytes(run, page), *should = page_shadow(run, page);
+	const uint8_t *is, *should;
 
-	if (likely(page == NOTHING || !run->touched[page] || !memcmp(is, should, PAGE)))
+	if (page == NOTHING || !run->touched[page])
+		return true;
+	is = page_bytes(run, page);
+	should = page_shadow(run, page);
+	if (likely(!memcmp(is, should, PAGE)))
 		return true;
 	for (unsigned int i = 0; i < PAGE; i++)
 		AGREE(run, is[i] == should[i],
