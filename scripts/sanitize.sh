@@ -18,7 +18,7 @@ failed=
 for name in "$@"; do
 	case $name in
 	asan-*) sanitizers=address,undefined flags= ;;
-	# gcc warns of every fence, which this sanitizer does not model. Those of src/base only
+	# gcc warns of every fence, which this sanitizer does not model. Those that there are only
 	# order a store before a load; what they protect synchronises by acquire and release.
 	tsan-gcc) sanitizers=thread flags=-Wno-tsan ;;
 	tsan-*) sanitizers=thread flags= ;;

@@ -119,7 +119,7 @@ static bool run_row(struct bench_rig *rig, struct bench_row *row, size_t run)
 	if (!variant_busy(row->variant))
 		return run_limit(rig, figure->limit, &row->limit[run]) &&
 		       figure->run(rig, figure->pages, gather, &row->value[run]);
-	/* A run during which the device was not let run says nothing: again. */
+	/* A run during which the device was not let run says little: again, or it is told. */
 	for (size_t tries = 0; good && !all_the_time && tries < BENCH_BUSY_TRIES; tries++) {
 		if (!run_limit(rig, figure->limit, &row->limit[run]))
 			return false;
@@ -127,6 +127,8 @@ static bool run_row(struct bench_rig *rig, struct bench_row *row, size_t run)
 		good = figure->run(rig, figure->pages, gather, &row->value[run]);
 		good = reader_stop(&rig->reader, &all_the_time) && good;
 	}
+	if (good && !all_the_time)
+		row->held_up++;
 	return good;
 }
 

@@ -139,6 +139,7 @@ struct bench_row {
 	enum bench_variant variant;
 	char name[48];
 	const char *skipped; /* why, or NULL */
+	size_t held_up; /* runs during which the device that should read lacked a processor */
 	double value[BENCH_MOST_RUNS];
 	double limit[BENCH_MOST_RUNS];
 };

@@ -63,6 +63,7 @@ static void json_row(struct json *json, const struct bench_row *row, size_t runs
 		json_double(json, "ratio", value.median / limit.median);
 	}
 	json_unsigned(json, "runs", runs);
+	json_unsigned(json, "held_up", row->held_up);
 	json_double(json, "min", value.min);
 	json_double(json, "max", value.max);
 	if (target > 0) {
@@ -128,6 +129,8 @@ static void print_row(const struct bench_row *row, size_t runs)
 	if (target > 0)
 		printf("  at most %-5g %s", target,
 		       value.median / limit.median <= target ? "reached" : "MISSED");
+	if (row->held_up)
+		printf("  (in %zu of %zu runs the device lacked a processor)", row->held_up, runs);
 	putchar('\n');
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* One progress bar at a time, redrawn in place at most ten times a second. */
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -17,12 +18,20 @@ static struct {
 	bool drawn;
 } bar;
 
+/* One that can go back and wipe a line. */
+static bool on_terminal(void)
+{
+	const char *kind = getenv("TERM");
+
+	return isatty(STDERR_FILENO) && (!kind || strcmp(kind, "dumb"));
+}
+
 void progress_begin(const char *what, uint64_t total)
 {
 	bar.what = what;
 	bar.total = total;
 	bar.next_ns = tool_clock_ns() + FIRST_DRAW_NS;
-	bar.wanted = total && isatty(STDERR_FILENO);
+	bar.wanted = total && on_terminal();
 	bar.drawn = false;
 }
 

@@ -44,7 +44,9 @@ int dma_bus_write(struct dma_port *port, dma_addr_t addr, const void *buf, size_
  * @expected: compared with memory; receives what was there
  * @desired: stored if equal
  *
- * Return: 1 if it was stored, 0 if memory differed; -EFAULT; -EINVAL for another @size.
+ * Return: 1 if it was stored, 0 if memory differed; -EFAULT if it was refused, also
+ * because @addr is no multiple of @size; -EINVAL for another @size, and otherwise as
+ * dma_bus_read().
  */
 int dma_bus_cmpxchg(struct dma_port *port, dma_addr_t addr, size_t size, void *expected,
 		    const void *desired);
@@ -55,14 +57,15 @@ int dma_bus_cmpxchg(struct dma_port *port, dma_addr_t addr, size_t size, void *e
  * @add: what to add; its low @size bytes
  * @old: receives what was there; may be NULL
  *
- * Return: 0; -EFAULT; -EINVAL for another @size.
+ * Return: 0; -EFAULT if it was refused, also because @addr is no multiple of @size;
+ * -EINVAL for another @size, and otherwise as dma_bus_read().
  */
 int dma_bus_fetch_add(struct dma_port *port, dma_addr_t addr, size_t size, uint64_t add,
 		      uint64_t *old);
 
 /**
  * struct dma_port_stats - what a port has done
- * @reads: bytes read
+ * @reads: bytes read; an atomic operation counts here and in @writes
  * @writes: bytes written
  * @iotlb_hits: pages translated by the IOTLB
  * @iotlb_misses: pages translated by a walk
@@ -87,7 +90,8 @@ void dma_port_stats(struct dma_port *port, struct dma_port_stats *stats);
  * @reg_write: a register is written; 0 or -errno
  * @step: do what is pending on the caller's thread; returns how much; NULL if the
  *	device has a thread of its own
- * @close: stop: no transfer may run when it returns; frees the model
+ * @close: stop: no transfer may run when it returns; frees the model. In a forked child
+ *	nothing runs, and only memory is freed
  *
  * @reg_read and @reg_write are called on the driver's threads, concurrently.
  */

@@ -21,6 +21,9 @@
  *
  * Every call that fails leaves a sentence in dma_last_error(), except for
  * -EAGAIN and -ETIME, which are no failures of the caller's.
+ *
+ * After fork() an engine is the parent's: in the child, what would use it fails with
+ * -EPERM, and ts_copy_close() only frees memory.
  */
 #ifndef TWOSTEP_COPY_H
 #define TWOSTEP_COPY_H
@@ -100,7 +103,8 @@ int ts_copy_open(struct dma_dev *dev, unsigned int ring_entries, struct ts_copy 
  * @copy: the engine, or NULL for nothing
  *
  * Stops the engine; transfers that were not done are dropped, and the caller may
- * unmap their pieces. Does not close the device. Never fails.
+ * unmap their pieces. Does not close the device. Never fails. Not to be called from
+ * a fault handler that runs on the engine's own thread.
  */
 void ts_copy_close(struct ts_copy *copy);
 

@@ -180,8 +180,9 @@ struct dma_stats {
  * @space: the space
  * @stats: where they are stored
  *
- * Exact when no call is running in the space; otherwise each figure is one that
- * was true during the call.
+ * Exact when no call is running in the space; otherwise @iova_live and
+ * @bytes_mapped of @stats may be too high by what came and went meanwhile, and
+ * the other figures are ones that were true during the call.
  *
  * Return: 0; -EPERM in a forked child.
  */
@@ -253,7 +254,8 @@ typedef void (*dma_fault_handler_t)(const struct dma_fault *fault, void *arg);
  * dma_space_set_fault_handler - be called for each fault
  * @space: the space
  * @handler: called on the thread that made the transfer, after it ended, with
- *	no lock held; may call anything, including unlink; NULL for none
+ *	no lock held; may call anything, including unlink, but not close the
+ *	device whose own thread or step it runs in; NULL for none
  * @arg: passed to @handler
  *
  * When it returns, the former handler is not running and will not be called

@@ -114,7 +114,7 @@ void dma_iova_destroy(struct dma_dev *dev, struct dma_iova_state *state, size_t 
  * was ever visible to the device.
  *
  * Return, first match: 0; -EPERM in a forked child; -EINVAL (the device
- * translates nothing); -EIO (@phys not aligned, @offset not 0); -EOPNOTSUPP
+ * translates nothing); -ERANGE (a state beyond the device's addresses); -EIO (@phys not aligned, @offset not 0); -EOPNOTSUPP
  * (DMA_ATTR_REQUIRE_COHERENT on a non-coherent device or a bounced range);
  * -EPERM (would have to be bounced and must not); -EINVAL (@size 0, no
  * direction, memory that is not registered); -ENXIO (offset in the granule does
@@ -147,9 +147,9 @@ int dma_iova_link_vec(struct dma_dev *dev, struct dma_iova_state *state,
  *
  * Needed once, after the last link and before the device is told the address.
  *
- * Return: 0; -EINVAL for @size 0 or a device that translates nothing; -ERANGE
- * past the reservation; -EPERM in a forked child; or the errno of
- * the backend, after which earlier synced links stay and the caller destroys or
+ * Return, first match: 0; -EPERM in a forked child; -EINVAL for @size 0 or a device
+ * that translates nothing; -ERANGE past the reservation; or the errno of the
+ * backend, after which earlier synced links stay and the caller destroys or
  * retries.
  */
 int dma_iova_sync(struct dma_dev *dev, struct dma_iova_state *state, size_t offset, size_t size);
@@ -197,7 +197,8 @@ void dma_gather_begin(struct dma_dev *dev, struct dma_gather *gather);
  * dma_gather_end - make all gathered unlinks final
  *
  * When it returns, no device of the space can reach the memory, and IOVA and
- * table memory are free again. Cannot fail. The gather may be begun again.
+ * table memory are free again. Cannot fail. The gather may be begun again; until
+ * then it makes calls strict.
  */
 void dma_gather_end(struct dma_gather *gather);
 

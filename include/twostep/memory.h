@@ -47,7 +47,8 @@ struct dma_memory_ops {
  * @fd_offset: where the memory begins in @fd, a multiple of 4096
  * @bus_addr: address of the memory on the bus, as peers see it; 0 if none
  * @provider: who provides it; only compared, never followed; may be NULL
- * @ops: how software devices access it; NULL if @cpu or @fd serve
+ * @ops: how software devices access it, in place until the memory is unregistered;
+ *	NULL if @cpu or @fd serve
  * @ops_arg: passed to @ops
  *
  * At least one of @cpu, @fd and @ops is needed for a software device to reach
@@ -92,7 +93,8 @@ int dma_memory_unregister(phys_addr_t base);
 /**
  * dma_memory_query - what an address is
  * @phys: the address
- * @desc: where the description of the memory it lies in is stored; may be NULL
+ * @desc: where the description of the memory it lies in is stored; may be NULL. Its
+ *	descriptor is the library's own: it must not be closed, and ends with the registration
  * @base: where that memory's first address is stored; may be NULL
  *
  * Return: 0 for registered memory; -ENOENT for ordinary memory; -EFAULT for an

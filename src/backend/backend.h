@@ -7,8 +7,8 @@
  * A backend owns page tables, invalidation and the ports of its software
  * devices. It knows nothing of drivers, of who owns an IOVA, or of bouncing: the
  * room above calls it with ranges that the caller owns and memory that may be
- * mapped. All calls but attach, detach and close may come from several threads
- * at once, on disjoint ranges.
+ * mapped. All calls but close may come from several threads at once, on disjoint
+ * ranges.
  *
  * `unlink` makes nothing safe by itself: entries are gone from the table, and
  * only when `invalidate` has returned has the device lost its access. unlink,
@@ -87,8 +87,8 @@ struct backend_ops {
 	bool (*maps_phys)(struct backend *be, phys_addr_t base, phys_addr_t last);
 	/*
 	 * Table memory: unhook empty level 0 tables. @take asks whether the caller
-	 * could take all IOVA of [first, last] for itself; @give returns it. Returns
-	 * how many were freed.
+	 * could take all IOVA of [first, first + size) for itself; @give returns it.
+	 * Returns how many were freed, with one invalidation each.
 	 */
 	size_t (*reclaim)(struct backend *be,
 			  bool (*take)(void *arg, dma_addr_t first, uint64_t size),
@@ -98,7 +98,7 @@ struct backend_ops {
 	uint64_t (*metadata_bytes)(struct backend *be);
 	uint64_t (*table_writes)(struct backend *be);
 
-	/* Ports. Open: 0, -ENOMEM. Close waits for transfers in flight. */
+	/* Ports. Open: 0, -ENOMEM with the error text. Close waits for transfers in flight. */
 	int (*port_open)(struct backend *be, const struct port_options *options, uint32_t number,
 			 struct dma_port **port);
 	void (*port_close)(struct backend *be, struct dma_port *port);
@@ -146,13 +146,5 @@ struct dma_port {
 	const struct port_ops *ops;
 	uint32_t number; /* of the device in its space */
 };
-
-/*
- * A software device's access to memory at a physical address inside one granule:
- * ordinary memory by pointer, registered memory by its record. Aligned accesses of
- * 1, 2, 4 and 8 bytes are single atomic acquire or release accesses (bus.c).
- */
-void bus_copy_from(void *buf, const void *memory, size_t len);
-void bus_copy_to(void *memory, const void *buf, size_t len);
 
 #endif

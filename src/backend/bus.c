@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The bus as a device in software sees it: checks of arguments, then the backend's port. */
 #include "backend/backend.h"
-#include "memory/memory.h"
 
 static int no_port(const char *what)
 {
@@ -136,14 +135,4 @@ const char *dma_fault_reason_name(enum dma_fault_reason reason)
 		return "misaligned";
 	}
 	return "unknown";
-}
-
-void bus_copy_from(void *buf, const void *memory, size_t len)
-{
-	memory_copy_from(buf, memory, len);
-}
-
-void bus_copy_to(void *memory, const void *buf, size_t len)
-{
-	memory_copy_to(memory, buf, len);
 }

@@ -6,7 +6,7 @@
 #include "base/base.h"
 
 static uint64_t asked;
-static uint64_t fail_at;   /* 0: none */
+static uint64_t fail_at; /* 0: none */
 static uint64_t fail_last; /* fail_at, or everything behind it too */
 
 uint64_t base_alloc_fail(uint64_t nth)
@@ -48,7 +48,7 @@ void *base_zalloc_aligned(size_t size, size_t alignment)
 {
 	void *ptr;
 
-	if (base_alloc_denied())
+	if (base_alloc_denied() || size > SIZE_MAX - alignment)
 		return NULL;
 	size = align_up(size, alignment);
 	ptr = aligned_alloc(alignment, size);

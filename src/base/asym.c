@@ -20,19 +20,23 @@ __attribute__((constructor)) static void probe(void)
 	base_asym_works = !membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED);
 }
 
-void base_asym_revoke(struct base_asym *lock)
+bool base_asym_revoke(struct base_asym *lock)
 {
 	uint32_t was = __atomic_fetch_or(&lock->revoked, BASE_ASYM_REVOKED, __ATOMIC_SEQ_CST);
 	unsigned int spins = 0;
 
-	if (!(was & BASE_ASYM_FOR_GOOD))
-		membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED);
+	/* It worked when the library was loaded; a system call filter may have come since. */
+	if (!(was & BASE_ASYM_FOR_GOOD) && membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED)) {
+		base_asym_restore(lock);
+		return false;
+	}
 	while (__atomic_load_n(&lock->busy, __ATOMIC_ACQUIRE)) {
 		if (++spins % 64)
 			cpu_relax();
 		else
 			sched_yield();
 	}
+	return true;
 }
 
 void base_asym_restore(struct base_asym *lock)

@@ -23,11 +23,24 @@
 #ifndef BASE_BASE_H
 #define BASE_BASE_H
 
+#if __SIZEOF_POINTER__ != 8 || __SIZEOF_LONG__ != 8
+#error "twostep needs a 64-bit machine: entries hold 64-bit addresses, attributes 64 bits"
+#endif
+
 #include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+
+/* Whether ThreadSanitizer watches: it must see every access. */
+#if defined(__SANITIZE_THREAD__)
+#define BASE_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define BASE_TSAN 1
+#endif
+#endif
 
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
@@ -84,13 +97,13 @@ static inline void cpu_relax(void)
 /* A counter that one thread writes and any thread may read. */
 static inline void counter_add(uint64_t *counter, uint64_t n)
 {
-	__atomic_store_n(counter, __atomic_load_n(counter, __ATOMIC_RELAXED) + n, __ATOMIC_RELAXED);
+	__atomic_store_n(counter, __atomic_load_n(counter, __ATOMIC_RELAXED) + n, __ATOMIC_RELEASE);
 }
 
 /* One more, in as few instructions as there are: the fast paths count by this. */
 static __always_inline void counter_step(uint64_t *counter)
 {
-#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
+#if defined(__x86_64__) && !defined(BASE_TSAN)
 	__asm__("incq %0" : "+m"(*counter));
 #else
 	counter_add(counter, 1);
@@ -210,8 +223,15 @@ static __always_inline void base_asym_leave(struct base_asym *lock)
 /*
  * Keep the owner out and wait until it is out. Revokers of one lock exclude each
  * other by a lock of their own. Must not be called by the owner while inside.
+ * False: it cannot be done, and the owner is not kept out.
  */
-void base_asym_revoke(struct base_asym *lock);
+bool base_asym_revoke(struct base_asym *lock);
 void base_asym_restore(struct base_asym *lock);
+
+/* Revoke by the owner itself, or when it is gone: there is nobody to wait for. */
+static inline void base_asym_revoke_own(struct base_asym *lock)
+{
+	__atomic_fetch_or(&lock->revoked, BASE_ASYM_REVOKED, __ATOMIC_RELEASE);
+}
 
 #endif

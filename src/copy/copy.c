@@ -33,7 +33,7 @@ static int side_check(const struct ts_copy *copy, const char *what, const struct
 {
 	*total = 0;
 	if (!segs || !nr)
-		return base_error(-EINVAL, "copy: the %s has no piece", what);
+		return base_error(-EINVAL, "copy: the %s has no piece; give at least one", what);
 	if (nr > copy->max_pieces)
 		return base_error(-E2BIG,
 				  "copy: the %s has %zu pieces, at most %u are possible; "
@@ -43,7 +43,7 @@ static int side_check(const struct ts_copy *copy, const char *what, const struct
 		if (!segs[i].len || segs[i].addr + (segs[i].len - 1) < segs[i].addr)
 			return base_error(-EINVAL,
 					  "copy: piece %zu of the %s, %llu bytes at 0x%llx, "
-					  "is %s",
+					  "is %s; a piece must have bytes and not wrap",
 					  i, what, (unsigned long long)segs[i].len,
 					  (unsigned long long)segs[i].addr,
 					  segs[i].len ? "past the last address" : "empty");
@@ -113,7 +113,8 @@ static int submit(struct ts_copy *copy, const struct ts_copy_seg *src, size_t nr
 	int err;
 
 	if (copy->broken)
-		return base_error(-EIO, "copy: the engine did not come back from a reset");
+		return base_error(-EIO, "copy: the engine did not come back from a reset; call "
+					"ts_copy_reset() again, or ts_copy_close()");
 	if (copy->tail - copy->reaped + copy->nr_kept >= copy_ring_size(copy) ||
 	    !pool_place(copy, nr, &at, &taken))
 		return -EAGAIN;
@@ -134,8 +135,12 @@ static int submit(struct ts_copy *copy, const struct ts_copy_seg *src, size_t nr
 	copy_area_to_device(copy, &copy->ring, (size_t)slot * COPY_DESC_SIZE, COPY_DESC_SIZE);
 
 	err = dma_dev_reg_write(copy->dev, 0, COPY_REG_TAIL, copy->tail + 1, 4);
+	if (err == -EPERM)
+		return err;
 	if (err)
-		return base_error(-EIO, "copy: the engine's doorbell cannot be written (error %d)",
+		return base_error(-EIO,
+				  "copy: the engine's doorbell cannot be written (error %d); "
+				  "close the device",
 				  -err);
 	copy->pool_next = at;
 	copy->pool_used += taken;
@@ -239,21 +244,26 @@ static bool next_result(struct ts_copy *copy, struct ts_copy_result *result)
 	return true;
 }
 
+/* 0 while it works, else what a poll without a result answers. */
 static int halted(struct ts_copy *copy)
 {
-	uint32_t status = copy_engine_status(copy);
+	uint64_t status;
+	int err = dma_dev_reg_read(copy->dev, 0, COPY_REG_STATUS, &status, 4);
 
-	if (!copy->broken && COPY_STATUS_STATE(status) == COPY_STATE_READY)
+	if (err == -EPERM)
+		return err;
+	if (!err && !copy->broken && COPY_STATUS_STATE(status) == COPY_STATE_READY)
 		return 0;
 	return base_error(-EIO,
 			  "copy: the engine has halted with error %u and %zu transfers have no "
 			  "result; call ts_copy_reset()",
-			  COPY_STATUS_ERROR(status), ts_copy_pending(copy));
+			  err ? 0 : COPY_STATUS_ERROR(status), ts_copy_pending(copy));
 }
 
 int ts_copy_poll(struct ts_copy *copy, struct ts_copy_result *results, size_t max)
 {
 	size_t nr = 0;
+	int err;
 
 	if (copy->stepped && copy->reaped != copy->tail)
 		dma_dev_step(copy->dev);
@@ -262,9 +272,8 @@ int ts_copy_poll(struct ts_copy *copy, struct ts_copy_result *results, size_t ma
 	if (nr || !max)
 		return (int)nr;
 	/* A transfer may have ended just before the halt was seen: look again after it. */
-	if (copy->reaped != copy->tail && halted(copy))
-		return next_result(copy, &results[0]) ? 1 : -EIO;
-	return 0;
+	err = copy->reaped != copy->tail ? halted(copy) : 0;
+	return err && next_result(copy, &results[0]) ? 1 : err;
 }
 
 int ts_copy_wait(struct ts_copy *copy, struct ts_copy_result *result, int timeout_ms)
@@ -278,6 +287,7 @@ int ts_copy_wait(struct ts_copy *copy, struct ts_copy_result *result, int timeou
 				  "reported");
 	for (unsigned int looks = 0;; looks++) {
 		uint64_t now;
+		int polled;
 
 		if (looks < SPINS && looks % 64) {
 			if (next_result(copy, result))
@@ -285,14 +295,9 @@ int ts_copy_wait(struct ts_copy *copy, struct ts_copy_result *result, int timeou
 			cpu_relax();
 			continue;
 		}
-		switch (ts_copy_poll(copy, result, 1)) {
-		case 1:
-			return 0;
-		case -EIO:
-			return -EIO;
-		default:
-			break;
-		}
+		polled = ts_copy_poll(copy, result, 1);
+		if (polled)
+			return polled < 0 ? polled : 0;
 		now = copy_now_ns();
 		if (timeout_ms >= 0 && now >= deadline)
 			return -ETIME;

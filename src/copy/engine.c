@@ -14,7 +14,8 @@ static int area_open(struct dma_dev *dev, struct copy_area *area, size_t size,
 	area->dir = dir;
 	area->mem = base_zalloc_aligned(area->size, PAGE);
 	if (!area->mem)
-		return base_error(-ENOMEM, "ts_copy_open: no memory for %zu bytes of rings",
+		return base_error(-ENOMEM,
+				  "ts_copy_open: no memory for %zu bytes of rings; free some",
 				  area->size);
 	area->addr = dma_map_single(dev, area->mem, area->size, dir);
 	if (dma_mapping_error(dev, area->addr)) {
@@ -55,6 +56,8 @@ static int engine_disable(struct ts_copy *copy)
 		else
 			copy_nap(10000);
 	}
+	if (err == -EPERM)
+		return err;
 	if (err)
 		return base_error(-EIO, "copy engine: it was told to stop and has not; "
 					"close the device");
@@ -81,7 +84,8 @@ static int engine_enable(struct ts_copy *copy)
 	status = copy_engine_status(copy);
 	if (err || COPY_STATUS_STATE(status) != COPY_STATE_READY)
 		return base_error(-EIO,
-				  "copy engine: it was started and reports state %u, error %u",
+				  "copy engine: it was started and reports state %u, error %u; "
+				  "close the device and open it again",
 				  COPY_STATUS_STATE(status), COPY_STATUS_ERROR(status));
 	return 0;
 }
@@ -91,9 +95,11 @@ static int engine_identify(struct ts_copy *copy, unsigned int ring_entries)
 {
 	unsigned int min_order, max_order;
 	uint64_t id, cap, status;
+	int err = dma_dev_reg_read(copy->dev, 0, COPY_REG_ID, &id, 4);
 
-	if (dma_dev_reg_read(copy->dev, 0, COPY_REG_ID, &id, 4) || id != COPY_ID ||
-	    dma_dev_reg_read(copy->dev, 0, COPY_REG_CAP, &cap, 8) ||
+	if (err == -EPERM)
+		return err;
+	if (err || id != COPY_ID || dma_dev_reg_read(copy->dev, 0, COPY_REG_CAP, &cap, 8) ||
 	    dma_dev_reg_read(copy->dev, 0, COPY_REG_STATUS, &status, 4))
 		return base_error(-ENODEV,
 				  "ts_copy_open: %s is not a copy engine; open one, for "
@@ -141,7 +147,8 @@ static int rings_open(struct ts_copy *copy)
 	copy->cookies = base_zalloc(size * sizeof(*copy->cookies));
 	copy->kept = base_zalloc(size * sizeof(*copy->kept));
 	if (!copy->lists || !copy->cookies || !copy->kept)
-		return base_error(-ENOMEM, "ts_copy_open: no memory for a ring of %u entries",
+		return base_error(-ENOMEM,
+				  "ts_copy_open: no memory for a ring of %u entries; free some",
 				  size);
 	return 0;
 }
@@ -168,7 +175,7 @@ int ts_copy_open(struct dma_dev *dev, unsigned int ring_entries, struct ts_copy 
 				  ring_entries, TS_COPY_MAX_RING);
 	new = base_zalloc(sizeof(*new));
 	if (!new)
-		return base_error(-ENOMEM, "ts_copy_open: no memory for an engine");
+		return base_error(-ENOMEM, "ts_copy_open: no memory for an engine; free some");
 	new->dev = dev;
 	err = engine_identify(new, ring_entries);
 	if (!err)
@@ -193,7 +200,9 @@ void ts_copy_close(struct ts_copy *copy)
 {
 	if (!copy)
 		return;
-	engine_disable(copy);
+	/* Where nothing cuts its access, an engine that goes on may still use the memory. */
+	if (engine_disable(copy) && !dma_need_unmap(copy->dev))
+		return;
 	copy_free(copy);
 }
 

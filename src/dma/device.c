@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Devices: attaching to a space, registers, detaching. */
+#include <stdio.h>
+
 #include "dma/dma.h"
 
 int dma_dev_reserve(struct dma_dev *dev, const struct iova_window *windows, size_t nr)
@@ -10,7 +12,7 @@ int dma_dev_reserve(struct dma_dev *dev, const struct iova_window *windows, size
 		base_error(err,
 			   "a reserved window of %s holds addresses that the space already uses; "
 			   "attach the device before mapping",
-			   dev->uri);
+			   dev->name);
 	return err;
 }
 
@@ -21,7 +23,7 @@ static int attach_locked(struct dma_space *space, const struct dma_dev_options *
 	int err = be->ops->port_open(be, &options->port, space->next_number, &dev->port);
 
 	if (err)
-		return base_error(err, "no memory for the port of %s", options->uri);
+		return err;
 	dev->number = space->next_number++;
 	dev->next = space->devices;
 	space->devices = dev;
@@ -39,12 +41,13 @@ int dma_dev_attach(struct dma_space *space, const struct dma_dev_options *option
 		return err;
 	dev = base_zalloc_aligned(sizeof(*dev) + uri_size, 64);
 	if (!dev)
-		return base_error(-ENOMEM, "no memory for device %s", options->uri);
+		return base_error(-ENOMEM, "no memory for device %s; free some", options->uri);
 	dev->space = space;
 	dev->be = space->be;
 	dev->bus_limit = options->bus_limit;
 	dev->untrusted = options->untrusted;
 	dev->uri = memcpy(dev + 1, options->uri, uri_size);
+	snprintf(dev->name, sizeof(dev->name), "%s", options->uri);
 	dma_limits_init(dev);
 
 	pthread_mutex_lock(&space->lock);
@@ -65,7 +68,7 @@ void dma_dev_set_model(struct dma_dev *dev, const struct dma_model_ops *ops, voi
 }
 
 /* Take the device off the list; true if it was the last. */
-static bool detach(struct dma_dev *dev)
+static bool detach(struct dma_dev *dev, bool opened)
 {
 	struct dma_space *space = dev->space;
 	bool last;
@@ -78,26 +81,29 @@ static bool detach(struct dma_dev *dev)
 		}
 	}
 	last = !space->devices;
+	/* A device that was never handed out leaves no gap in the numbers. */
+	if (!opened && dev->number == space->next_number - 1)
+		space->next_number--;
 	pthread_mutex_unlock(&space->lock);
 	return last;
 }
 
 /* Stop the device and free it; true if it was the last of its space. */
-static bool take_apart(struct dma_dev *dev)
+static bool take_apart(struct dma_dev *dev, bool opened)
 {
 	bool last;
 
 	if (dev->model_ops)
 		dev->model_ops->close(dev->model);
 	dev->be->ops->port_close(dev->be, dev->port);
-	last = detach(dev);
+	last = detach(dev, opened);
 	base_free(dev);
 	return last;
 }
 
 void dma_dev_detach(struct dma_dev *dev)
 {
-	take_apart(dev);
+	take_apart(dev, false);
 }
 
 /* In a child of fork() there is one thread and nothing to stop: only memory. */
@@ -109,6 +115,8 @@ static void close_forked(struct dma_dev *dev)
 	while (*at != dev)
 		at = &(*at)->next;
 	*at = dev->next;
+	if (dev->model_ops)
+		dev->model_ops->close(dev->model);
 	if (!space->devices)
 		dma_space_discard(space);
 	base_free(dev);
@@ -125,7 +133,7 @@ void dma_dev_close(struct dma_dev *dev)
 		close_forked(dev);
 		return;
 	}
-	if (take_apart(dev))
+	if (take_apart(dev, true))
 		dma_space_discard(space);
 }
 
@@ -152,7 +160,7 @@ static int check_register(struct dma_dev *dev, uint64_t offset, unsigned int wid
 	if (err)
 		return err;
 	if (!dev->model_ops || !dev->model_ops->reg_read || !dev->model_ops->reg_write)
-		return base_error(-ENODEV, "device %s has no registers", dev->uri);
+		return base_error(-ENODEV, "device %s has no registers", dev->name);
 	if ((width != 4 && width != 8) || offset % width)
 		return base_error(-EINVAL,
 				  "register access of %u bytes at 0x%llx: 4 or 8 bytes, naturally "
@@ -172,7 +180,7 @@ int dma_dev_reg_read(struct dma_dev *dev, unsigned int bar, uint64_t offset, uin
 			base_error(
 				err,
 				"device %s has no %u-byte register at 0x%llx of window %u to read",
-				dev->uri, width, (unsigned long long)offset, bar);
+				dev->name, width, (unsigned long long)offset, bar);
 	}
 	return err;
 }
@@ -188,7 +196,7 @@ int dma_dev_reg_write(struct dma_dev *dev, unsigned int bar, uint64_t offset, ui
 			base_error(
 				err,
 				"device %s refuses 0x%llx in its %u-byte register 0x%llx of window %u",
-				dev->uri, (unsigned long long)value, width,
+				dev->name, (unsigned long long)value, width,
 				(unsigned long long)offset, bar);
 	}
 	return err;
@@ -201,10 +209,10 @@ int dma_dev_step(struct dma_dev *dev)
 	if (err)
 		return err;
 	if (!dev->model_ops)
-		return base_error(-EOPNOTSUPP, "device %s has no model that could work", dev->uri);
+		return base_error(-EOPNOTSUPP, "device %s has no model that could work", dev->name);
 	if (!dev->model_ops->step)
 		return base_error(-EOPNOTSUPP,
 				  "device %s works by itself; open it with thread=off to step it",
-				  dev->uri);
+				  dev->name);
 	return dev->model_ops->step(dev->model);
 }

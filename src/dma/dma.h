@@ -25,11 +25,12 @@
  * Locking
  *  - `registry` (space.c): the list of spaces. Held while a thread that ends
  *    returns its caches, and over fork().
- *  - space->lock: the list of devices, attaching and detaching.
+ *  - space->lock: the list of devices and the next device's number. Held while a
+ *    port opens.
  *  - A slot belongs to one thread; the slot `shared` serves threads without one:
  *    it has no cursor and no cache, and its counters are atomic.
- *  - Nothing is held while a callback, a device model or a backend runs, but the
- *    registry while memory is unregistered.
+ *  - Nothing else is held while a backend runs, but the registry while memory is
+ *    unregistered; and nothing while a callback or a device model runs.
  * Links, unlinks and maps take no lock, but for the IOVA allocator's when a cache
  * has nothing to give.
  */
@@ -120,6 +121,7 @@ struct dma_dev {
 	struct dma_dev *next; /* in the space */
 	uint32_t number;
 	char *uri;
+	char name[48]; /* the URI as far as it fits: for sentences, which are short */
 };
 
 struct dma_dev_options {
@@ -140,7 +142,7 @@ void dma_space_discard(struct dma_space *space);
 int dma_dev_attach(struct dma_space *space, const struct dma_dev_options *options,
 		   struct dma_dev **dev);
 
-/* Close a device, leaving the space open also if it was the last. */
+/* Undo an attach: as closing, but the space stays open and the number is free again. */
 void dma_dev_detach(struct dma_dev *dev);
 
 /*
@@ -215,6 +217,10 @@ void dma_misuse(struct dma_space *space, const char *format, ...)
  */
 int dma_link(struct dma_space *space, dma_addr_t iova, const struct phys_vec *vec, size_t nr_vecs,
 	     uint64_t bytes, enum dma_data_direction dir, unsigned long attrs);
+
+/* Make final what open gathers have unlinked in a range, and take their marks away. */
+void dma_flush_marks(struct dma_space *space, struct dma_slot *slot, dma_addr_t iova,
+		     uint64_t size);
 
 /* Make links visible. @iova aligned, @size whole granules. */
 int dma_sync_links(struct dma_space *space, dma_addr_t iova, uint64_t size, bool whole);

@@ -83,9 +83,11 @@ void dma_gather_add(struct dma_gather *gather, dma_addr_t iova, uint64_t size, b
 	gather->count++;
 }
 
+/* A call with a gather that has ended, which nobody will end again, must be strict. */
 void dma_gather_end(struct dma_gather *gather)
 {
 	if (gather->space && gather->count && !dma_space_check(gather->space))
 		flush(gather);
 	gather->count = 0;
+	gather->space = NULL;
 }

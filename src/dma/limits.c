@@ -34,8 +34,11 @@ void dma_no_iova(struct dma_dev *dev, size_t size)
 		return;
 	base_error(-ENOSPC,
 		   "no %zu bytes of I/O address space are free below 0x%llx for %s; free or unmap "
-		   "something, or set a wider mask with dma_set_mask_and_coherent()",
-		   size, (unsigned long long)((dev->limit_pfn + 1) << GRANULE_SHIFT), dev->uri);
+		   "something%s",
+		   size, (unsigned long long)((dev->limit_pfn + 1) << GRANULE_SHIFT), dev->name,
+		   dev->mask < lesser(dev->bus_limit, dev->be->last)
+			   ? ", or set a wider mask with dma_set_mask_and_coherent()"
+			   : "");
 }
 
 /* Kernel: dma_supported(); behind an IOMMU any mask will do that reaches a granule. */
@@ -50,7 +53,7 @@ static int check_mask(struct dma_dev *dev, uint64_t mask)
 		return base_error(-EIO,
 				  "mask 0x%llx of %s reaches nothing that could be mapped; it must "
 				  "be at least 0x%llx",
-				  (unsigned long long)mask, dev->uri, (unsigned long long)least);
+				  (unsigned long long)mask, dev->name, (unsigned long long)least);
 	return 0;
 }
 
@@ -115,7 +118,7 @@ int dma_set_max_seg_size(struct dma_dev *dev, unsigned int size)
 {
 	if (!size)
 		return base_error(-EINVAL, "a segment of %s cannot be 0 bytes long at most",
-				  dev->uri);
+				  dev->name);
 	dev->max_seg_size = size;
 	return 0;
 }
@@ -132,7 +135,7 @@ int dma_set_seg_boundary(struct dma_dev *dev, unsigned long mask)
 			-EINVAL,
 			"segment boundary mask 0x%lx of %s must be a power of two minus one, "
 			"at least 0xfff",
-			mask, dev->uri);
+			mask, dev->name);
 	dev->seg_boundary = mask;
 	return 0;
 }
@@ -148,7 +151,7 @@ int dma_set_min_align_mask(struct dma_dev *dev, unsigned int mask)
 		return base_error(
 			-EINVAL,
 			"minimum alignment mask 0x%x of %s must be a power of two minus one", mask,
-			dev->uri);
+			dev->name);
 	dev->min_align_mask = mask;
 	dev->odd = dev->untrusted || mask > GRANULE_MASK;
 	return 0;

@@ -62,11 +62,16 @@ static int link_error(int err, dma_addr_t iova, uint64_t bytes)
 	}
 }
 
-/* Nothing is linked there, but a gather has not ended: make that final first. */
-static void flush_marks(struct dma_space *space, struct dma_slot *slot, dma_addr_t iova,
-			uint64_t size)
+/*
+ * Nothing is linked there, but a gather has not ended: make that final first. A mark
+ * may stand for a leaf that is larger than the range, so all that the largest spans
+ * is invalidated.
+ */
+void dma_flush_marks(struct dma_space *space, struct dma_slot *slot, dma_addr_t iova, uint64_t size)
 {
-	dma_invalidate(space, slot, iova, iova + size - 1);
+	dma_addr_t end = align_up(iova + size, PGT_LARGEST_LEAF);
+
+	dma_invalidate(space, slot, align_down(iova, PGT_LARGEST_LEAF), end - 1);
 	space->be->ops->unmark(space->be, iova, size, 0);
 }
 
@@ -85,7 +90,7 @@ int dma_link(struct dma_space *space, dma_addr_t iova, const struct phys_vec *ve
 		if (likely(!err))
 			break;
 		if (err == -ESTALE) {
-			flush_marks(space, slot, iova, size);
+			dma_flush_marks(space, slot, iova, size);
 			continue;
 		}
 		/*

@@ -19,25 +19,40 @@ static void thread_leaves(unsigned int thread)
 
 		if (!slot)
 			continue;
-		iova_cache_flush(&space->iova, &slot->iova);
+		if (space->be->translates)
+			iova_cache_flush(&space->iova, &slot->iova);
 		slot->cursor = (struct pgt_cursor){0};
+		slot->window = (struct dma_link_window){0};
 	}
 	pthread_mutex_unlock(&registry);
 }
 
+/* The child frees what it inherits: no tree may be half changed. */
 static void before_fork(void)
 {
 	pthread_mutex_lock(&registry);
+	for (struct dma_space *space = spaces; space; space = space->next)
+		if (space->be->translates)
+			iova_before_fork(&space->iova);
+}
+
+static void unlock_trees(void)
+{
+	for (struct dma_space *space = spaces; space; space = space->next)
+		if (space->be->translates)
+			iova_after_fork(&space->iova);
 }
 
 static void after_fork_parent(void)
 {
+	unlock_trees();
 	pthread_mutex_unlock(&registry);
 }
 
 /* The child owns nothing of what it inherited. */
 static void after_fork_child(void)
 {
+	unlock_trees();
 	for (struct dma_space *space = spaces; space; space = space->next) {
 		__atomic_fetch_or(&space->be->gen_watch, WATCH_FORKED, __ATOMIC_SEQ_CST);
 		for (struct dma_dev *dev = space->devices; dev; dev = dev->next)
@@ -99,7 +114,7 @@ int dma_space_create(struct backend *be, struct dma_space **created)
 no_memory:
 	base_free(space);
 	be->ops->close(be, false);
-	return base_error(-ENOMEM, "no memory for an I/O address space");
+	return base_error(-ENOMEM, "no memory for an I/O address space; free some");
 }
 
 struct leaks {
@@ -301,7 +316,7 @@ int dma_space_reserve(struct dma_space *space, dma_addr_t start, dma_addr_t last
 			   "windows before mapping, or unmap first",
 			   (unsigned long long)start, (unsigned long long)last);
 	else if (err)
-		base_error(err, "no memory to reserve window 0x%llx-0x%llx",
+		base_error(err, "no memory to reserve window 0x%llx-0x%llx; free some",
 			   (unsigned long long)start, (unsigned long long)last);
 	return err;
 }

@@ -35,12 +35,15 @@ static dma_addr_t map_direct(struct dma_dev *dev, phys_addr_t phys, size_t size,
 		return phys;
 	base_error(-ENOMEM,
 		   "map of %zu bytes at 0x%llx: %s reaches addresses up to 0x%llx only, and %s; "
-		   "set a wider mask",
-		   size, (unsigned long long)phys, dev->uri, (unsigned long long)limit,
+		   "%s",
+		   size, (unsigned long long)phys, dev->name, (unsigned long long)limit,
 		   attrs & (DMA_ATTR_MMIO | DMA_ATTR_REQUIRE_COHERENT) ||
 				   !memory_cpu_address(phys, size)
 			   ? "this memory must not be bounced"
-			   : "no bounce pool is set up");
+			   : "no bounce pool is set up",
+		   dev->mask < dev->bus_limit
+			   ? "set a wider mask with dma_set_mask_and_coherent()"
+			   : "its bus carries no more, so use memory at lower addresses");
 	return DMA_MAPPING_ERROR;
 }
 
@@ -52,22 +55,30 @@ static int check_bounce(struct dma_dev *dev, phys_addr_t phys, size_t size, unsi
 	return base_error(-ENOMEM,
 			  "map of %zu bytes at 0x%llx: %s is untrusted, so memory that is not "
 			  "whole granules must be bounced, and %s; align it to 4096 bytes",
-			  size, (unsigned long long)phys, dev->uri,
+			  size, (unsigned long long)phys, dev->name,
 			  attrs & DMA_ATTR_REQUIRE_COHERENT || !memory_cpu_address(phys, size)
 				  ? "this memory must not be"
 				  : "no bounce pool is set up");
 }
 
-static int map_granules(struct dma_dev *dev, dma_addr_t iova, phys_addr_t phys, size_t size,
-			enum dma_data_direction dir, unsigned long attrs)
+/* 0; or -errno, and nothing is linked and the IOVA is given back. */
+static int map_granules(struct dma_dev *dev, struct dma_slot *slot, dma_addr_t iova,
+			phys_addr_t phys, size_t size, enum dma_data_direction dir,
+			unsigned long attrs)
 {
+	struct dma_space *space = dev->space;
 	const struct phys_vec vec = {phys, size};
-	int err = dma_link(dev->space, iova, &vec, 1, (phys & GRANULE_MASK) + size, dir,
+	uint64_t pages = pages_of(phys, size), bytes = pages << GRANULE_SHIFT;
+	int err = dma_link(space, iova, &vec, 1, (phys & GRANULE_MASK) + size, dir,
 			   attrs & ~PGT_ATTR_PAGES);
+	uint64_t linked = err ? 0 : bytes;
 
 	if (!err && dev->be->needs_sync)
-		err = dma_sync_links(dev->space, iova, pages_of(phys, size) << GRANULE_SHIFT,
-				     false);
+		err = dma_sync_links(space, iova, bytes, false);
+	if (!err)
+		return 0;
+	iova_retire(&space->iova, slot_iova(slot), iova >> GRANULE_SHIFT, pages, IOVA_STREAMING);
+	dma_take_away(space, iova, bytes, linked, RELEASE_IOVA, NULL, "undoing a map");
 	return err;
 }
 
@@ -94,7 +105,7 @@ static __cold dma_addr_t map_long(struct dma_dev *dev, phys_addr_t phys, size_t 
 		base_error(-EINVAL,
 			   "map of 0x%llx: the minimum alignment mask 0x%x of %s is wider than "
 			   "a granule",
-			   (unsigned long long)phys, dev->min_align_mask, dev->uri);
+			   (unsigned long long)phys, dev->min_align_mask, dev->name);
 		return DMA_MAPPING_ERROR;
 	}
 	slot = dma_slot(space);
@@ -103,11 +114,8 @@ static __cold dma_addr_t map_long(struct dma_dev *dev, phys_addr_t phys, size_t 
 		dma_no_iova(dev, size);
 		return DMA_MAPPING_ERROR;
 	}
-	if (map_granules(dev, pfn << GRANULE_SHIFT, phys, size, dir, attrs)) {
-		iova_retire(&space->iova, slot_iova(slot), pfn, pages, IOVA_STREAMING);
-		iova_give_back(&space->iova, slot_iova(slot), pfn, pages);
+	if (map_granules(dev, slot, pfn << GRANULE_SHIFT, phys, size, dir, attrs))
 		return DMA_MAPPING_ERROR;
-	}
 	slot_count(slot, &slot->allocs, 1);
 	return pfn << GRANULE_SHIFT | (phys & GRANULE_MASK);
 }
@@ -183,7 +191,7 @@ static __cold void unmap_long(struct dma_dev *dev, dma_addr_t addr, size_t size,
 	struct dma_slot *slot;
 	uint64_t pages = size - 1 < SIZE_MAX - 2 * GRANULE ? pages_of(addr, size) : 0;
 
-	if (!dev->be->translates || dma_space_check(space) || attrs & DMA_ATTR_CC_SHARED)
+	if (dma_space_check(space) || !dev->be->translates || attrs & DMA_ATTR_CC_SHARED)
 		return;
 	slot = dma_slot(space);
 	if (!pages || iova_retire(&space->iova, slot_iova(slot), addr >> GRANULE_SHIFT, pages,

@@ -31,7 +31,7 @@ static __cold bool alloc_refused(struct dma_dev *dev, size_t size)
 		base_error(-EOPNOTSUPP,
 			   "%s does not translate addresses, so nothing can be reserved; "
 			   "use dma_map_phys()",
-			   dev->uri);
+			   dev->name);
 	else if (!size)
 		base_error(-EINVAL, "a reservation of 0 bytes; ask for at least 1");
 	else if (size & ~STATE_SIZE_MASK)
@@ -133,7 +133,7 @@ static int check_kernel_rules(const struct dma_dev *dev, const struct dma_iova_s
 				  "link of %zu bytes at 0x%llx: %s is untrusted, so memory that "
 				  "is not whole granules must be bounced, and this must not be; "
 				  "align it to 4096 bytes",
-				  size, at, dev->uri);
+				  size, at, dev->name);
 	return 0;
 }
 
@@ -144,11 +144,11 @@ static __cold int foreign_state(const struct dma_dev *dev, const struct dma_iova
 		return base_error(-EINVAL,
 				  "%s does not translate addresses, so the state 0x%llx was not "
 				  "reserved for it; pass the device that reserved it",
-				  dev->uri, (unsigned long long)state->addr);
+				  dev->name, (unsigned long long)state->addr);
 	return base_error(-ERANGE,
 			  "the state 0x%llx lies beyond the addresses of %s; pass the state that "
 			  "dma_iova_try_alloc() filled",
-			  (unsigned long long)state->addr, dev->uri);
+			  (unsigned long long)state->addr, dev->name);
 }
 
 static __always_inline bool is_foreign(const struct dma_dev *dev,
@@ -199,7 +199,7 @@ static int check_piece(const struct dma_dev *dev, const struct dma_iova_state *s
 		return base_error(-ENOMEM,
 				  "link of %zu bytes at 0x%llx: %s is untrusted, so this must be "
 				  "bounced, and no bounce pool is set up; align it to 4096 bytes",
-				  size, at, dev->uri);
+				  size, at, dev->name);
 	return 0;
 }
 
@@ -336,8 +336,10 @@ int dma_iova_sync(struct dma_dev *dev, struct dma_iova_state *state, size_t offs
 	bool whole = state->__size & __DMA_IOVA_WHOLE;
 	dma_addr_t first;
 
+	if (unlikely(dma_space_check(dev->space)))
+		return -EPERM;
 	if (unlikely(!size))
-		return base_error(-EINVAL, "sync of 0 bytes at offset 0x%zx", offset);
+		return base_error(-EINVAL, "sync of 0 bytes at offset 0x%zx; leave it out", offset);
 	if (unlikely(is_foreign(dev, state)))
 		return foreign_state(dev, state);
 	if (unlikely(offset > total || size > total - offset))
@@ -345,8 +347,6 @@ int dma_iova_sync(struct dma_dev *dev, struct dma_iova_state *state, size_t offs
 				  "sync of %zu bytes at offset 0x%zx: the reservation is %llu "
 				  "bytes long",
 				  size, offset, (unsigned long long)total);
-	if (unlikely(dma_space_check(dev->space)))
-		return -EPERM;
 	if (likely(!dev->be->needs_sync && !whole))
 		return 0;
 	first = (state->addr + offset) & ~GRANULE_MASK;
@@ -367,7 +367,7 @@ static bool touched(struct dma_dev *dev, const struct dma_iova_state *state, siz
 
 	if (unlikely(is_foreign(dev, state))) {
 		dma_misuse(dev->space, "unlink of a state, 0x%llx, that was not reserved for %s",
-			   (unsigned long long)state->addr, dev->uri);
+			   (unsigned long long)state->addr, dev->name);
 		return false;
 	}
 	if (unlikely(!size || offset >= total || size > total - offset)) {
@@ -384,19 +384,18 @@ static bool touched(struct dma_dev *dev, const struct dma_iova_state *state, siz
 	return true;
 }
 
-/* Unlinking part of a unit: all of it goes. */
-static void unlink_outside(struct dma_dev *dev, const struct dma_iova_state *state,
-			   dma_addr_t first, uint64_t length)
+/* Whether a unit has memory outside of the part that shall go: then all of it goes. */
+static bool unit_is_cut(struct dma_dev *dev, const struct dma_iova_state *state, dma_addr_t first,
+			uint64_t length)
 {
+	struct pgt_cursor *cursor = slot_cursor(dma_slot(dev->space));
+	const struct backend_ops *ops = dev->be->ops;
 	dma_addr_t base = state_base(state);
-	uint64_t after = base + (state_pages(state) << GRANULE_SHIFT) - (first + length);
+	uint64_t before = first - base;
+	uint64_t after = (state_pages(state) << GRANULE_SHIFT) - before - length;
 
-	if (first > base)
-		dma_take_away(dev->space, base, first - base, 0, KEEP_IOVA, NULL,
-			      "unlink of part of a unit");
-	if (after)
-		dma_take_away(dev->space, first + length, after, 0, KEEP_IOVA, NULL,
-			      "unlink of part of a unit");
+	return (before && ops->linked(dev->be, cursor, base, before) & PGT_LINKED_LEAF) ||
+	       (after && ops->linked(dev->be, cursor, first + length, after) & PGT_LINKED_LEAF);
 }
 
 void dma_iova_unlink_gather(struct dma_dev *dev, struct dma_iova_state *state, size_t offset,
@@ -411,9 +410,11 @@ void dma_iova_unlink_gather(struct dma_dev *dev, struct dma_iova_state *state, s
 	if (unlikely(dma_space_check(dev->space)) ||
 	    !touched(dev, state, offset, size, &first, &length))
 		return;
-	dma_take_away(dev->space, first, length, length, KEEP_IOVA, gather, "unlink");
-	if (unlikely(state->__size & __DMA_IOVA_WHOLE))
-		unlink_outside(dev, state, first, length);
+	if (unlikely(state->__size & __DMA_IOVA_WHOLE && unit_is_cut(dev, state, first, length)))
+		dma_take_away(dev->space, state_base(state), state_pages(state) << GRANULE_SHIFT, 0,
+			      KEEP_IOVA, NULL, "unlink of part of a unit");
+	else
+		dma_take_away(dev->space, first, length, length, KEEP_IOVA, gather, "unlink");
 }
 
 void dma_iova_unlink(struct dma_dev *dev, struct dma_iova_state *state, size_t offset, size_t size,

@@ -71,19 +71,12 @@ static __cold void complain(struct dma_space *space, struct dma_slot *slot, dma_
 static void finish(struct dma_space *space, struct dma_slot *slot, dma_addr_t iova, uint64_t size,
 		   enum dma_after_unlink after, const struct taken *taken)
 {
-	struct backend *be = space->be;
-	dma_addr_t first = taken->removed.first, last = taken->removed.last;
-
-	if (unlikely(taken->marks)) {
-		first = first < last && first < iova ? first : iova;
-		last = last > iova + size - 1 ? last : iova + size - 1;
-	}
-	if (likely(first <= last))
-		dma_invalidate(space, slot, first, last);
+	if (likely(taken->removed.first <= taken->removed.last))
+		dma_invalidate(space, slot, taken->removed.first, taken->removed.last);
 	if (unlikely(taken->marks))
-		be->ops->unmark(be, iova, size, 0);
+		dma_flush_marks(space, slot, iova, size);
 	if (unlikely(taken->removed.free_tables))
-		be->ops->free_tables(be, taken->removed.free_tables);
+		space->be->ops->free_tables(space->be, taken->removed.free_tables);
 	if (after == RELEASE_IOVA)
 		give_iova_back(space, slot, iova, size);
 }

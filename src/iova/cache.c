@@ -216,7 +216,8 @@ bool iova_caches_recall(struct iova_space *space, struct iova_cache *own, uint64
 			any |= cache_recall(space, cache, first_pfn, last_pfn);
 			continue;
 		}
-		base_asym_revoke(&cache->asym);
+		if (!base_asym_revoke(&cache->asym))
+			continue;
 		any |= cache_recall(space, cache, first_pfn, last_pfn);
 		base_asym_restore(&cache->asym);
 	}
@@ -227,7 +228,7 @@ void iova_cache_flush(struct iova_space *space, struct iova_cache *cache)
 {
 	pthread_mutex_lock(&space->lock);
 	if (cache->link) {
-		base_asym_revoke(&cache->asym);
+		base_asym_revoke_own(&cache->asym);
 		cache_recall(space, cache, 0, UINT64_MAX);
 		*cache->link = cache->next;
 		if (cache->next)

@@ -33,8 +33,8 @@
  *    longer ones occupy exactly n.
  *  - Retire and give_back never allocate and never fail for want of memory: the
  *    nodes and records they need were made when the range was handed out.
- *  - An allocation fails only after everything that caches hold back, in any
- *    thread, has been returned to the tree and tried again.
+ *  - An allocation fails for want of addresses only after everything that caches
+ *    hold back, in any thread, has been returned to the tree and tried again.
  *
  * Locking: `lock` (a mutex) guards tree, depot, windows and the list of caches.
  * A cache belongs to one thread and is entered through its asymmetric lock; who
@@ -81,6 +81,10 @@ struct iova_cache; /* one thread's; embedded in the thread's slot of the space *
  */
 int iova_space_init(struct iova_space *space, uint64_t first_pfn, uint64_t last_pfn);
 void iova_space_exit(struct iova_space *space);
+
+/* Around fork(): nothing is half changed in the child. After it, in both processes. */
+static inline void iova_before_fork(struct iova_space *space);
+static inline void iova_after_fork(struct iova_space *space);
 
 /* Make a zeroed cache known to the space. Never fails. */
 void iova_cache_init(struct iova_space *space, struct iova_cache *cache);
@@ -210,6 +214,16 @@ struct iova_space {
 	size_t nr_windows;
 	uint64_t metadata_bytes;
 };
+
+static inline void iova_before_fork(struct iova_space *space)
+{
+	pthread_mutex_lock(&space->lock);
+}
+
+static inline void iova_after_fork(struct iova_space *space)
+{
+	pthread_mutex_unlock(&space->lock);
+}
 
 /* Where the thread last found chunks; chunks never go, so this is never stale. */
 #define IOVA_MEMOS 16

@@ -2,6 +2,7 @@
 /* The arena of registered memory: its address space, chunks and records. */
 #define _GNU_SOURCE
 #include <inttypes.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -27,10 +28,13 @@ struct memory_arena memory_arena = {.id = UINT64_MAX, .shift = 63};
 /* Until it is known, nothing is plain. */
 struct memory_plain memory_plain = {.match = 0, .mask = UINT64_MAX};
 
-/* The highest bit of user addresses; the stack lies in the upper half of them. */
+/*
+ * The highest bit of user addresses: the program's first stack, where the kernel leaves
+ * these random bytes, lies in the upper half of them. A thread's stack may lie anywhere.
+ */
 static uint64_t top_bit(void)
 {
-	return 1ULL << (63 - __builtin_clzll((uintptr_t)__builtin_frame_address(0)));
+	return 1ULL << (63 - __builtin_clzll(getauxval(AT_RANDOM) | 1));
 }
 
 __attribute__((constructor)) static void find_plain(void)

@@ -13,15 +13,7 @@
 #include "memory/arena.h"
 
 /* ThreadSanitizer cannot see the order that liburcu makes; there, readers lock. */
-#if defined(__SANITIZE_THREAD__)
-#define READERS_LOCK 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define READERS_LOCK 1
-#endif
-#endif
-
-#ifdef READERS_LOCK
+#ifdef BASE_TSAN
 #include <pthread.h>
 
 static pthread_mutex_t readers = PTHREAD_MUTEX_INITIALIZER;

@@ -65,7 +65,7 @@ static const struct model models[] = {
 	{"copy", softdev_copy_create, &softdev_copy_ops, &softdev_copy_thread_ops},
 };
 
-/* Options. Readers set no error text: open_error() says what is possible. */
+/* Options. What readers say of a value is replaced by value_error(), which knows more. */
 
 static int read_pgtable(struct request *request, const char *value)
 {
@@ -276,7 +276,7 @@ static __cold int key_error(const struct request *request, const char *key)
 	char options[200] = "";
 
 	list_options(request->scheme, options, sizeof(options));
-	return base_error(-EINVAL, "%s: has no option \"%s\"; it has: %s", request->scheme->name,
+	return base_error(-EINVAL, "%s: has no option \"%.60s\"; it has: %s", request->scheme->name,
 			  key, options);
 }
 
@@ -287,7 +287,7 @@ static __cold int model_error(const struct scheme *scheme, const char *name)
 	for (size_t i = 0; i < scheme->nr_models; i++)
 		add_name(names, sizeof(names), scheme->models[i].name);
 	list_options(scheme, options, sizeof(options));
-	return base_error(-EINVAL, "%s: has no model or option \"%s\"; models: %s; options: %s",
+	return base_error(-EINVAL, "%s: has no model or option \"%.60s\"; models: %s; options: %s",
 			  scheme->name, name, names, options);
 }
 
@@ -406,10 +406,13 @@ static int attach(const char *text, const struct request *request, struct dma_sp
 	if (err)
 		return err;
 	if (model) {
-		err = model->create(dma_dev_port(attached), request->thread, &instance);
+		/* A model gets its memory from libc: this stands for it in tests. */
+		err = base_alloc_denied()
+			      ? -ENOMEM
+			      : model->create(dma_dev_port(attached), request->thread, &instance);
 		if (err) {
 			dma_dev_detach(attached);
-			return base_error(err, "%s: cannot start the device: %s", text,
+			return base_error(err, "%.80s: cannot start the device: %s", text,
 					  strerror(-err));
 		}
 		dma_dev_set_model(attached, request->thread ? model->threaded : model->stepped,

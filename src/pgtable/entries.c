@@ -2,15 +2,7 @@
 /* Runs of entries, plain and with vectors. */
 #include "pgtable/entries.h"
 
-#if defined(__SANITIZE_THREAD__)
-#define ENTRIES_TSAN 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define ENTRIES_TSAN 1
-#endif
-#endif
-
-#if defined(__x86_64__) && !defined(ENTRIES_TSAN)
+#if defined(__x86_64__) && !defined(BASE_TSAN)
 #define ENTRIES_AVX2 1
 #include <immintrin.h>
 #endif
@@ -119,6 +111,7 @@ AVX2 static void store_vec_avx2(uint64_t *entry, const struct phys_vec *vec, siz
 	size_t head = n < 4 ? n : (size_t)(-((uintptr_t)entry / 8) & 3);
 	size_t i;
 
+	__atomic_thread_fence(__ATOMIC_RELEASE); /* for the compiler; costs nothing here */
 	store_vec_plain(entry, vec, head, bits);
 	for (i = head; i + 4 <= n; i += 4)
 		_mm256_store_si256((__m256i *)&entry[i],
@@ -133,6 +126,7 @@ AVX2 static void store_run_avx2(uint64_t *entry, uint64_t value, size_t n)
 	__m256i v;
 	size_t i;
 
+	__atomic_thread_fence(__ATOMIC_RELEASE);
 	store_run_plain(entry, value, head);
 	value += head * 4096;
 	v = _mm256_add_epi64(_mm256_set1_epi64x((long long)value),

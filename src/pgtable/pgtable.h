@@ -43,7 +43,7 @@
 #define PGT_PAGE_SHIFT 12
 #define PGT_PAGE_SIZE 4096ULL
 #define PGT_TABLE_SPAN (1ULL << 21) /* what a level 0 table translates */
-#define PGT_MAX_LEVELS 5
+#define PGT_LARGEST_LEAF (1ULL << 30) /* no format has larger ones */
 
 /* Rights, in the order of enum dma_data_direction. */
 enum pgt_access { PGT_READ = 1, PGT_WRITE = 2 };

@@ -94,8 +94,11 @@ static void run_one(struct copy_model *model, const struct rings *rings, uint32_
 	complete(model, rings, index, get_le64(desc + COPY_DESC_COOKIE), outcome);
 }
 
+/* The first reason stays: a bad doorbell may come while a transfer runs into a fault. */
 static void halt(struct copy_model *model, uint32_t error, uint64_t addr)
 {
+	if (model->state == COPY_STATE_HALTED)
+		return;
 	model->state = COPY_STATE_HALTED;
 	model->error = error;
 	model->error_addr = addr;

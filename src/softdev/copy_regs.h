@@ -7,9 +7,11 @@
  * Life. The engine is DISABLED after power-on. The driver sets RING_BASE, DONE_BASE
  * and RING_ORDER, then CONTROL.ENABLE; the engine is READY, or HALTED with
  * COPY_ERR_CONFIG. Clearing ENABLE resets: the transfer in flight stops within one
- * burst and writes no completion; while it does, the state is STOPPING; then
- * it is DISABLED and every register has its first value. An engine that cannot
- * reach its rings is HALTED, with a reason and an address, until it is reset.
+ * burst, or when the scatter list being read has come, and writes no completion;
+ * while it does, the state is STOPPING; then it is DISABLED and every register has
+ * its first value. An engine that cannot reach its rings is HALTED, with a reason
+ * and an address, until it is reset; what goes wrong after that does not change
+ * them.
  *
  * Rings. Both have 2^RING_ORDER entries; entry n of a ring is at n modulo its size, and
  * the completion of descriptor n is entry n of the completion ring. TAIL counts the

@@ -74,18 +74,6 @@ static void reasons_have_names_of_their_own(void **state)
 	assert_non_null(dma_fault_reason_name((enum dma_fault_reason)99));
 }
 
-static void the_copies_of_the_bus(void **state)
-{
-	char memory[32] = "0123456789";
-	char buf[32] = "";
-
-	(void)state;
-	bus_copy_from(buf, memory + 1, 5);
-	assert_string_equal(buf, "12345");
-	bus_copy_to(memory + 8, "ab", 3);
-	assert_string_equal(memory, "01234567ab");
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -95,7 +83,6 @@ int main(void)
 		cmocka_unit_test_setup_teardown(statistics_without_a_port, open_direct,
 						close_direct),
 		cmocka_unit_test(reasons_have_names_of_their_own),
-		cmocka_unit_test(the_copies_of_the_bus),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

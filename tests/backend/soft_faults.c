@@ -2,6 +2,8 @@
 /* What is refused is recorded, counted when the log is full, and told to the handler. */
 #include "soft_fixture.h"
 
+#include <twostep/error.h>
+
 #define IOVA 0x10000000ULL
 
 static void record_tells_who_and_what(void **state)
@@ -87,12 +89,36 @@ static void handler_may_unlink(void **state)
 	fixture_close(&fx);
 }
 
+static void close_everything(const struct dma_fault *fault, void *arg)
+{
+	struct fixture *fx = arg;
+
+	(void)fault;
+	fixture_close(fx);
+}
+
+/* The transfer that called it ends all the same, and says whose it was. */
+static void handler_may_close_the_device(void **state)
+{
+	struct fixture fx;
+	uint8_t byte = 0;
+
+	(void)state;
+	fixture_open(&fx);
+	fx.be->ops->port_close(fx.be, fx.port);
+	fx.port = open_port(fx.be, 16, 4, 7);
+	assert_int_equal(fx.be->ops->set_fault_handler(fx.be, close_everything, &fx), 0);
+	assert_int_equal(dma_bus_read(fx.port, IOVA, &byte, 1), -EFAULT);
+	assert_non_null(strstr(dma_last_error(), "device 7 "));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(record_tells_who_and_what),
 		cmocka_unit_test(full_log_counts_what_it_loses),
 		cmocka_unit_test(handler_may_unlink),
+		cmocka_unit_test(handler_may_close_the_device),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

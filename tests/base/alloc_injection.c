@@ -109,6 +109,9 @@ static void more_than_there_is(void **state)
 
 	(void)state;
 	assert_null(base_map(too_much));
+	/* Nor does rounding up make it little. */
+	too_much = SIZE_MAX - 8;
+	assert_null(base_zalloc_aligned(too_much, 64));
 }
 
 int main(void)

@@ -133,8 +133,8 @@ static void memory_that_is_out_of_reach(void **state)
 {
 	struct device d = device_open("direct:,mask=32"), wide = device_open("direct:");
 	uint8_t *memory = pages_new(1, 1);
-	uint8_t *low = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+	uint8_t *low = mmap((void *)0x10000000, PAGE, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
 
 	(void)state;
 	assert_ptr_not_equal(low, MAP_FAILED);

@@ -3,6 +3,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "dma/dma.h"
 #include "setup.h"
 
 /* In the child: the line that failed is the exit status, as far as it fits. */
@@ -46,6 +47,8 @@ static void calls_that_answer(struct inherited *in)
 	refused(dma_iova_link(dev, &in->iova, vec.paddr, 2 * PAGE, 5, DMA_TO_DEVICE, 0));
 	refused(dma_iova_link_vec(dev, &in->iova, &vec, 1, 2 * PAGE, DMA_TO_DEVICE, 0));
 	refused(dma_iova_sync(dev, &in->iova, 0, PAGE));
+	refused(dma_iova_sync(dev, &in->iova, 0, 0));
+	refused(dma_iova_sync(dev, &in->iova, 0, 5 * PAGE));
 	refused(dma_set_mask(dev, DMA_BIT_MASK(40)));
 	refused(dma_set_coherent_mask(dev, DMA_BIT_MASK(40)));
 	refused(dma_set_mask_and_coherent(dev, DMA_BIT_MASK(40)));
@@ -184,6 +187,35 @@ static void the_child_owns_nothing(void **state)
 	free(in.memory);
 }
 
+static void close_model(void *model)
+{
+	++*(int *)model;
+}
+
+/* A model is memory too, and its owner knows how to free it. */
+static void the_model_goes_in_the_child(void **state)
+{
+	static const struct dma_model_ops ops = {.close = close_model};
+	struct device d = soft_open(state, "");
+	int closed = 0, status;
+	pid_t pid;
+
+	dma_dev_set_model(d.dev, &ops, &closed);
+	fflush(NULL);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (!pid) {
+		dma_dev_close(d.dev);
+		_exit(closed);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 1);
+	assert_int_equal(closed, 0);
+	device_close(&d, 0);
+	assert_int_equal(closed, 1);
+}
+
 /* A child that was forked while the parent has two devices in a space, and closes them. */
 static void closing_shared_spaces_in_the_child(void **state)
 {
@@ -197,6 +229,9 @@ static void closing_shared_spaces_in_the_child(void **state)
 	pid = fork();
 	assert_true(pid >= 0);
 	if (!pid) {
+		dma_clear_error();
+		dma_unmap_single(direct.dev, 0x1000, 1, DMA_TO_DEVICE);
+		said_so();
 		dma_dev_close(d.dev);
 		refused(dma_space_reserve(d.space, 0, 0));
 		dma_dev_close(second);
@@ -218,6 +253,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		EACH_FORMAT(the_child_owns_nothing),
+		EACH_FORMAT(the_model_goes_in_the_child),
 		EACH_FORMAT(closing_shared_spaces_in_the_child),
 	};
 

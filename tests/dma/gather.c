@@ -329,6 +329,41 @@ static void giving_an_unlinked_range_back(void **state)
 	free(new);
 }
 
+/* It was not begun again: nobody would end it, so everything is final at once. */
+static void after_its_end_it_is_strict(void **state)
+{
+	struct device d = soft_open(state, "");
+	uint8_t *memory = pages_new(1, 1);
+	struct dma_iova_state iova[2];
+	struct dma_gather gather;
+	dma_addr_t addr;
+
+	for (size_t i = 0; i < COUNT(iova); i++) {
+		iova[i] = reserve(&d, 0, PAGE);
+		link_at(&d, &iova[i], 0, memory, PAGE);
+		assert_reads(&d, iova[i].addr, 1);
+	}
+	addr = dma_map_single(d.dev, memory, PAGE, DMA_BIDIRECTIONAL);
+	assert_reads(&d, addr, 1);
+	dma_gather_begin(d.dev, &gather);
+	destroy_in(&d, &iova[0], PAGE, &gather);
+	dma_gather_end(&gather);
+	assert_int_equal(invalidations(&d), 1);
+	unlink_in(&d, &iova[1], 0, PAGE, &gather);
+	assert_int_equal(invalidations(&d), 2);
+	assert_refused(&d, iova[1].addr);
+	link_at(&d, &iova[1], 0, memory, PAGE);
+	assert_reads(&d, iova[1].addr, 1);
+	destroy_in(&d, &iova[1], PAGE, &gather);
+	assert_int_equal(invalidations(&d), 3);
+	assert_refused(&d, iova[1].addr);
+	dma_unmap_phys_gather(d.dev, addr, PAGE, DMA_BIDIRECTIONAL, 0, &gather);
+	assert_int_equal(invalidations(&d), 4);
+	assert_refused(&d, addr);
+	device_close(&d, 0);
+	free(memory);
+}
+
 /* Misuse inside a gather is told at once, and the device's access ends with the gather. */
 static void misuse_in_a_gather(void **state)
 {
@@ -435,6 +470,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		EACH_FORMAT(many_ranges_one_invalidation),
+		EACH_FORMAT(after_its_end_it_is_strict),
 		EACH_FORMAT(one_range_too_many),
 		EACH_FORMAT(all_calls_in_one),
 		EACH_FORMAT(without_a_gather_of_the_space),

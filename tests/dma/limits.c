@@ -60,6 +60,39 @@ static void masks_without_an_iommu(void **state)
 	dma_dev_close(dev);
 }
 
+/* A wider mask is advised only to those whom it would help. */
+static void advice_when_a_mask_is_too_narrow(void **state)
+{
+	static const struct {
+		const char *uri;
+		uint64_t mask;
+		bool helps;
+	} cases[] = {
+		{"soft:", DMA_BIT_MASK(20), true},
+		{"soft:,mask=20", DMA_BIT_MASK(64), false},
+		{"soft:,mask=20", DMA_BIT_MASK(20), false},
+		{"direct:", DMA_BIT_MASK(32), true},
+		{"direct:,mask=32", DMA_BIT_MASK(64), false},
+		{"direct:,mask=32", DMA_BIT_MASK(32), false},
+	};
+	struct expanse memory = expanse_new(2 * MIB, PAGE);
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		struct device d = device_open(cases[i].uri);
+
+		assert_int_equal(dma_set_mask(d.dev, cases[i].mask), 0);
+		dma_clear_error();
+		assert_true(dma_map_phys(d.dev, virt_to_phys(memory.at), 2 * MIB, DMA_TO_DEVICE,
+					 0) == DMA_MAPPING_ERROR);
+		assert_string_not_equal(dma_last_error(), "");
+		assert_int_equal(strstr(dma_last_error(), "dma_set_mask_and_coherent()") != NULL,
+				 cases[i].helps);
+		device_close(&d, 0);
+	}
+	expanse_free(&memory);
+}
+
 static void segments(void **state)
 {
 	static const unsigned long boundaries[] = {0xfff, 0xffff, 0x7fffffff, ~0UL};
@@ -130,6 +163,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(masks),
 		cmocka_unit_test(masks_without_an_iommu),
+		cmocka_unit_test(advice_when_a_mask_is_too_narrow),
 		EACH_FORMAT(segments),
 		EACH_FORMAT(what_a_device_says_of_itself),
 	};

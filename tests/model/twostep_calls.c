@@ -369,19 +369,16 @@ static void model_unlink(struct run *run, struct range *range, size_t offset, si
 		size = total - offset;
 	first = (inside(range) + offset) / PAGE;
 	last = (inside(range) + offset + size - 1) / PAGE;
+	/* What lies outside of the part goes with it. */
+	if (is_whole(range) &&
+	    (any_linked(range, 0, first) || any_linked(range, last + 1, range->pages - last - 1))) {
+		run->met[MET_WHOLE]++;
+		model_remove(run, range, 0, range->pages - 1, false);
+		*misused = true;
+		return;
+	}
 	removal = model_remove(run, range, first, last, gathered);
 	*misused |= removal.hole || removal.cut;
-	if (!is_whole(range))
-		return;
-	if (any_linked(range, 0, range->pages)) {
-		run->met[MET_WHOLE]++;
-		*misused = true;
-	}
-	/* What lies outside went with it. */
-	if (first)
-		model_remove(run, range, 0, first - 1, false);
-	if (last + 1 < range->pages)
-		model_remove(run, range, last + 1, range->pages - 1, false);
 }
 
 bool call_unlink(struct run *run, bool *misused)

@@ -272,11 +272,45 @@ static void rings(void **state)
 	bench_close(&b);
 }
 
+/* Runs while the engine is inside the fetch that was refused. */
+static void ring_too_far(const struct dma_fault *fault, void *arg)
+{
+	(void)fault;
+	raw_set(arg, COPY_REG_TAIL, 1000, 4);
+}
+
+static void first_reason_stays(void **state)
+{
+	struct bench b;
+
+	(void)state;
+	bench_open(&b);
+	raw_disable(&b.raw);
+	raw_set(&b.raw, COPY_REG_RING_BASE, unmapped(&b), 8);
+	raw_set(&b.raw, COPY_REG_DONE_BASE, b.raw.done.addr, 8);
+	raw_set(&b.raw, COPY_REG_RING_ORDER, RAW_ORDER, 4);
+	raw_set(&b.raw, COPY_REG_CONTROL, COPY_CONTROL_ENABLE, 4);
+	assert_int_equal(
+		dma_space_set_fault_handler(dma_dev_space(b.raw.dev), ring_too_far, &b.raw), 0);
+	raw_set(&b.raw, COPY_REG_TAIL, 1, 4);
+	assert_int_equal(dma_dev_step(b.raw.dev), 0);
+	assert_int_equal(raw_state(&b.raw), COPY_STATE_HALTED);
+	assert_int_equal(raw_error(&b.raw), COPY_ERR_DOORBELL);
+	assert_int_equal(raw_reg(&b.raw, COPY_REG_ERROR_ADDR, 8), 1000);
+	assert_int_equal(dma_space_set_fault_handler(dma_dev_space(b.raw.dev), NULL, NULL), 0);
+	bench_close(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(source), cmocka_unit_test(destination), cmocka_unit_test(both),
-		cmocka_unit_test(edge),	  cmocka_unit_test(lists),	 cmocka_unit_test(rings),
+		cmocka_unit_test(source),
+		cmocka_unit_test(destination),
+		cmocka_unit_test(both),
+		cmocka_unit_test(edge),
+		cmocka_unit_test(lists),
+		cmocka_unit_test(rings),
+		cmocka_unit_test(first_reason_stays),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

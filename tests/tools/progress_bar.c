@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The bar shows on a terminal, is wiped away at its end, and shows nowhere else. */
+/* The bar shows on a terminal that can wipe it, is wiped away, and shows nowhere else. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <poll.h>
@@ -36,18 +36,26 @@ static size_t read_now(int fd, char *text, size_t size)
 	return got > 0 ? (size_t)got : 0;
 }
 
+/* A new terminal as stderr; returns both ends. */
+static void open_terminal(int *control, int *terminal)
+{
+	*control = posix_openpt(O_RDWR | O_NOCTTY);
+	assert_true(*control >= 0);
+	assert_int_equal(grantpt(*control), 0);
+	assert_int_equal(unlockpt(*control), 0);
+	*terminal = open(ptsname(*control), O_RDWR | O_NOCTTY);
+	assert_true(*terminal >= 0);
+	replace_stderr(*terminal);
+}
+
 static void shows_on_a_terminal(void **state)
 {
-	int control = posix_openpt(O_RDWR | O_NOCTTY), terminal;
+	int control, terminal;
 	char text[1024];
 
 	(void)state;
-	assert_true(control >= 0);
-	assert_int_equal(grantpt(control), 0);
-	assert_int_equal(unlockpt(control), 0);
-	terminal = open(ptsname(control), O_RDWR | O_NOCTTY);
-	assert_true(terminal >= 0);
-	replace_stderr(terminal);
+	open_terminal(&control, &terminal);
+	setenv("TERM", "xterm", 1);
 
 	progress_begin("work", 200);
 	progress_step(1);
@@ -66,6 +74,33 @@ static void shows_on_a_terminal(void **state)
 	close(control);
 }
 
+/* Long enough for a bar that is wanted to be drawn. */
+static void work(void)
+{
+	progress_begin("work", 2);
+	for (unsigned int i = 0; i < 50; i++) {
+		usleep(10000);
+		progress_step(1);
+	}
+	progress_end();
+	replace_stderr(real_stderr);
+}
+
+/* A terminal that would print the codes that wipe a line. */
+static void shows_nothing_on_a_dumb_terminal(void **state)
+{
+	int control, terminal;
+	char text[64];
+
+	(void)state;
+	open_terminal(&control, &terminal);
+	setenv("TERM", "dumb", 1);
+	work();
+	assert_int_equal(read_now(control, text, sizeof(text)), 0);
+	close(terminal);
+	close(control);
+}
+
 static void shows_nowhere_else(void **state)
 {
 	int ends[2];
@@ -74,13 +109,8 @@ static void shows_nowhere_else(void **state)
 	(void)state;
 	assert_int_equal(pipe(ends), 0);
 	replace_stderr(ends[1]);
-	progress_begin("work", 2);
-	for (unsigned int i = 0; i < 50; i++) {
-		usleep(10000);
-		progress_step(1);
-	}
-	progress_end();
-	replace_stderr(real_stderr);
+	setenv("TERM", "xterm", 1);
+	work();
 	assert_int_equal(read_now(ends[0], text, sizeof(text)), 0);
 	close(ends[0]);
 	close(ends[1]);
@@ -98,6 +128,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(shows_on_a_terminal),
+		cmocka_unit_test(shows_nothing_on_a_dumb_terminal),
 		cmocka_unit_test(shows_nowhere_else),
 		cmocka_unit_test(nothing_to_do_is_no_division),
 	};

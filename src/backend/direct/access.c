@@ -60,7 +60,8 @@ static bool futex_probe(uint64_t addr, bool write)
 
 bool direct_probe(uint64_t addr, bool write)
 {
-	uint64_t page = align_down(addr, DIRECT_PAGE);
+	/* The kernel's page may be larger than ours, and madvise() takes no other start. */
+	uint64_t page = align_down(addr, (uint64_t)sysconf(_SC_PAGESIZE));
 
 	if (!populate_known())
 		return futex_probe(addr, write);

@@ -41,11 +41,15 @@ static int direct_read_faults(struct backend *be, struct dma_fault *faults, size
 	return (int)fault_log_read(&direct_of(be)->log, faults, max, lost);
 }
 
+/* Takes no lock: in a forked child its holder may not exist. There ports are left as well. */
 static void direct_close(struct backend *be, bool forked)
 {
+	struct direct *direct = direct_of(be);
+
 	if (!forked)
-		fault_log_close(&direct_of(be)->log);
-	base_free(direct_of(be));
+		fault_log_close(&direct->log);
+	direct_ports_free(direct);
+	base_free(direct);
 }
 
 /* What concerns translation stays NULL: the room above asks `translates` first. */

@@ -255,3 +255,15 @@ void direct_port_close(struct backend *be, struct dma_port *port)
 	pthread_mutex_unlock(&direct->lock);
 	base_free(closed);
 }
+
+void direct_ports_free(struct direct *direct)
+{
+	struct direct_port *port = direct->ports;
+
+	while (port) {
+		struct direct_port *next = port->next;
+
+		base_free(port);
+		port = next;
+	}
+}

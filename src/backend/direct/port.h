@@ -45,6 +45,8 @@ struct direct_port {
 int direct_port_open(struct backend *be, const struct port_options *options, uint32_t number,
 		     struct dma_port **port);
 void direct_port_close(struct backend *be, struct dma_port *port);
+/* Frees what is still open, in a child that owns nothing; no transfer runs. */
+void direct_ports_free(struct direct *direct);
 void direct_drain(struct backend *be);
 
 #endif

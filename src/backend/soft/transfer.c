@@ -90,7 +90,7 @@ static __always_inline refusal_t read_page(struct soft_space *space, struct lane
 		return refusal;
 	memory = direct_pointer(phys, len);
 	if (likely(memory))
-		bus_copy_from(buf, memory, len);
+		memory_copy_from(buf, memory, len);
 	else if (memory_bus_read(phys, buf, len))
 		return DMA_FAULT_MEMORY;
 	counter_add(&lane->reads, len);
@@ -108,7 +108,7 @@ static __always_inline refusal_t write_page(struct soft_space *space, struct lan
 		return refusal;
 	memory = direct_pointer(phys, len);
 	if (likely(memory))
-		bus_copy_to(memory, buf, len);
+		memory_copy_to(memory, buf, len);
 	else if (memory_bus_write(phys, buf, len))
 		return DMA_FAULT_MEMORY;
 	counter_add(&lane->writes, len);
@@ -127,12 +127,13 @@ static __cold int refuse(struct soft_port *port, refusal_t reason, bool write, d
 		.len = len,
 	};
 
+	/* The handler may close the device: the port may be gone when it returns. */
 	fault_log_report(&port->space->faults, &fault);
 	return base_error(-EFAULT,
 			  "device %u wanted to %s %zu bytes at %#llx and was refused: %s; the "
 			  "space's fault log has the record (dma_space_read_faults())",
-			  port->base.number, write ? "write" : "read", len,
-			  (unsigned long long)addr, dma_fault_reason_name(fault.reason));
+			  fault.device, write ? "write" : "read", len, (unsigned long long)addr,
+			  dma_fault_reason_name(fault.reason));
 }
 
 static __always_inline size_t within_granule(dma_addr_t addr, size_t len)
