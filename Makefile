@@ -54,6 +54,7 @@ bench: all ## measure; writes build/bench.json
 	@echo "build/bench.json is written"
 
 docs: ## write the API reference into build/docs/; fails if a function has none
+	@$(need) check build
 	@scripts/reference.sh include build/docs $(CC)
 
 install: build/build.ninja ## install to PREFIX (/usr/local), below DESTDIR
