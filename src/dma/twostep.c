@@ -242,7 +242,8 @@ static void set_window(struct dma_link_window *w, const struct pgt_cursor *curso
 /* One granule of plain memory inside the reservation where the cursor is; else the long way. */
 static __attribute__((__noinline__)) int link_page(struct dma_dev *dev,
 						   struct dma_iova_state *state, phys_addr_t phys,
-						   size_t offset, enum dma_data_direction dir)
+						   size_t offset, size_t size,
+						   enum dma_data_direction dir)
 {
 	struct dma_slot *slot = dev->space->slots[base_thread];
 	const struct backend *be = dev->be;
@@ -252,7 +253,7 @@ static __attribute__((__noinline__)) int link_page(struct dma_dev *dev,
 		     (offset | GRANULE_MASK) >= state_size(state) ||
 		     !pgt_cursor_link(&slot->cursor, dma_gen_watch(be), state->addr + offset,
 				      phys | be->leaf_bits[dir])))
-		return link_long(dev, state, phys, offset, GRANULE, dir, 0);
+		return link_long(dev, state, phys, offset, size, dir, 0);
 	counter_add(&slot->page_links, 1);
 	set_window(&slot->window, &slot->cursor, state);
 	return 0;
@@ -260,31 +261,37 @@ static __attribute__((__noinline__)) int link_page(struct dma_dev *dev,
 
 /*
  * The shortest way: the window says that the state is the one of the last link, and
- * where. It lives on four spare registers; what would need a fifth costs more than
- * it saves.
+ * where. It lives on the spare registers, with the arguments left where they came;
+ * what would need the stack costs more than it saves. The generation may be loaded
+ * relaxed: who owns the addresses has synchronised with whoever advanced it.
  */
 int dma_iova_link(struct dma_dev *dev, struct dma_iova_state *state, phys_addr_t phys,
 		  size_t offset, size_t size, enum dma_data_direction dir, unsigned long attrs)
 {
 	struct dma_slot *slot;
+	const struct backend *be;
 	uint64_t *entry;
 	uint64_t page;
 
-	if (unlikely(size != GRANULE || (unsigned int)dir >= DMA_NONE || attrs))
+	if (unlikely(attrs))
 		return link_long(dev, state, phys, offset, size, dir, attrs);
+	__asm__ volatile(""); /* two branches, not one of a combined condition */
+	if (unlikely((unsigned int)dir >= DMA_NONE || size != GRANULE))
+		return link_long(dev, state, phys, offset, size, dir, 0);
 	slot = dev->space->slots[base_thread];
 	if (unlikely(!slot || (phys ^ memory_plain.match) & memory_plain.mask))
-		return link_page(dev, state, phys, offset, dir);
+		return link_page(dev, state, phys, offset, size, dir);
 	/* An offset inside a granule rotates into a page number beyond any window. */
 	page = rotate_right(offset - slot->window.first, GRANULE_SHIFT);
+	be = dev->be;
 	if (unlikely(page >= slot->window.pages || state->addr != slot->window.addr ||
 		     state->__size != slot->window.size ||
-		     slot->window.gen != dma_gen_watch(dev->be)))
-		return link_page(dev, state, phys, offset, dir);
+		     slot->window.gen != __atomic_load_n(&be->gen_watch, __ATOMIC_RELAXED)))
+		return link_page(dev, state, phys, offset, size, dir);
 	entry = &slot->window.entries[page];
 	if (unlikely(__atomic_load_n(entry, __ATOMIC_RELAXED)))
-		return link_page(dev, state, phys, offset, dir);
-	__atomic_store_n(entry, phys | dev->be->leaf_bits[dir], __ATOMIC_RELEASE);
+		return link_page(dev, state, phys, offset, size, dir);
+	__atomic_store_n(entry, phys | be->leaf_bits[dir], __ATOMIC_RELEASE);
 	counter_step(&slot->page_links);
 	return 0;
 }
