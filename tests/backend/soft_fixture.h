@@ -12,21 +12,11 @@
 
 #include "backend/soft/soft.h"
 
+#include "../slow.h"
+
 #define KIB 1024ULL
 #define MIB (1024 * KIB)
 #define PAGE PGT_PAGE_SIZE
-
-/* Sanitizers make everything slower; random and racing tests do less there. */
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-#define SLOW 10
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
-#define SLOW 10
-#endif
-#endif
-#ifndef SLOW
-#define SLOW 1
-#endif
 
 struct fixture {
 	struct backend *be;

@@ -17,7 +17,7 @@
 #include <twostep/iova.h>
 #include <twostep/memory.h>
 
-#include "slow.h"
+#include "../slow.h"
 
 #define PAGE 4096UL
 #define LARGE (512 * PAGE)

@@ -14,7 +14,7 @@
 #include <cmocka.h>
 
 #include "model.h"
-#include "slow.h"
+#include "../slow.h"
 
 static uint64_t seed;
 static unsigned int seeds = 4 / SLOW + 1;

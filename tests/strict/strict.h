@@ -28,23 +28,13 @@
 #include <twostep/mapping.h>
 #include <twostep/memory.h>
 
+#include "../slow.h"
+
 #if defined(SABOTAGE_NO_INVALIDATE) || defined(SABOTAGE_NO_DRAIN) || \
 	defined(SABOTAGE_REUSE_GATHERED_IOVA) || defined(SABOTAGE_ROLLBACK_VISIBLE)
 #define SABOTAGED 1
 #else
 #define SABOTAGED 0
-#endif
-
-/* Sanitizers make everything slower; racing scenarios make fewer rounds there. */
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-#define SLOW 10
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
-#define SLOW 10
-#endif
-#endif
-#ifndef SLOW
-#define SLOW 1
 #endif
 
 #define PAGE ((size_t)4096)

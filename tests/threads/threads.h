@@ -23,17 +23,7 @@
 #include <twostep/mapping.h>
 #include <twostep/memory.h>
 
-/* Sanitizers make everything slower; tests make fewer rounds there. */
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-#define SLOW 10
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
-#define SLOW 10
-#endif
-#endif
-#ifndef SLOW
-#define SLOW 1
-#endif
+#include "../slow.h"
 
 #define PAGE ((size_t)4096)
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Sanitizers make everything slower: how many times less a test does there. */
-#ifndef TESTS_MODEL_SLOW_H
-#define TESTS_MODEL_SLOW_H
+#ifndef TESTS_SLOW_H
+#define TESTS_SLOW_H
 
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
 #define SLOW 10
