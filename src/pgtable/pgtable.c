@@ -224,7 +224,7 @@ bool pgt_maps_phys(struct pgtable *pt, uint64_t base, uint64_t last)
 /*
  * The leaf that could stand for a whole table of leaves of @level, or 0: they
  * follow each other in memory, have the same rights, and no device has used them
- * yet (an accessed or dirty bit that is set later would be lost with the table).
+ * yet. Bits that a device sets later go with pgt_settle_merge().
  */
 static uint64_t merged_leaf(const struct pgt_descriptor *d, const uint64_t *table,
 			    unsigned int level)

@@ -217,6 +217,11 @@ bool pgt_lookup(struct pgtable *pt, uint64_t iova, struct pgt_leaf *leaf);
 bool pgt_maps_phys(struct pgtable *pt, uint64_t base, uint64_t last);
 /* Replace tables inside the range that are full and contiguous by larger leaves. */
 void pgt_merge(struct pgtable *pt, uint64_t iova, uint64_t size, struct pgt_linked *merged);
+/*
+ * After the invalidation of a merge, before its tables are freed: accessed and dirty
+ * bits that walkers have set in them meanwhile go to the leaves that stand for them.
+ */
+void pgt_settle_merge(struct pgtable *pt, uint64_t iova, uint64_t size, const uint64_t *tables);
 /* After the invalidation: unhooked tables go back to their memory. */
 void pgt_free_tables(struct pgtable *pt, uint64_t *tables);
 /* Append one list of unhooked tables to another; returns the joined list. */

@@ -64,6 +64,30 @@ uint64_t *pgt_join_tables(struct pgtable *pt, uint64_t *tables, uint64_t *more)
 	return more;
 }
 
+/* Give the leaf that now stands for the table at @iova the bits, if it is that one. */
+static void settle_at(struct pgtable *pt, uint64_t iova, uint64_t phys, uint64_t bits)
+{
+	struct pgt_leaf leaf;
+
+	if (pgt_walk(pt, iova, &leaf) == PGT_WALK_OK &&
+	    leaf.phys + (iova & ((1ULL << leaf.shift) - 1)) == phys)
+		__atomic_fetch_or(leaf.entry, bits, __ATOMIC_ACQ_REL);
+}
+
+void pgt_settle_merge(struct pgtable *pt, uint64_t iova, uint64_t size, const uint64_t *tables)
+{
+	const struct pgt_descriptor *d = pt->format->descriptor;
+
+	for (; tables; tables = next_table(pt, tables)) {
+		unsigned int level = tables[0] & d->large ? 1 : 0;
+		uint64_t bits = entries_or(tables, PGT_ENTRIES) & (d->accessed | d->dirty);
+		uint64_t span = level_size(level + 1), at = align_up(iova, span);
+
+		for (; bits && at < iova + size; at += span)
+			settle_at(pt, at, tables[0] & PGT_ADDR_MASK, bits);
+	}
+}
+
 void pgt_free_tables(struct pgtable *pt, uint64_t *tables)
 {
 	while (tables) {

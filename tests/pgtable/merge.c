@@ -162,6 +162,35 @@ static void not_after_an_access(void **state)
 	close_tables(&t);
 }
 
+/* A walker that was inside the table leaves its bits there: they are not lost. */
+static void bits_set_meanwhile(void **state)
+{
+	struct pgt_linked merged;
+	struct pgt_leaf late, leaf;
+	struct tables t;
+
+	for (unsigned int write = 0; write < 2; write++) {
+		open_tables(&t, *state);
+		link_pages_of(&t, LARGE, LARGE, 0, 512);
+		link_pages_of(&t, 2 * LARGE, 4 * LARGE, 0, 512);
+		assert_true(pgt_lookup(&t.pt, LARGE + 7 * PAGE, &late));
+		pgt_merge(&t.pt, LARGE, 2 * LARGE, &merged);
+		assert_int_equal(merged.nr_free_tables, 2);
+		assert_true(pgt_mark_access(&t.pt, &late, write));
+		pgt_settle_merge(&t.pt, LARGE, 2 * LARGE, merged.free_tables);
+		pgt_free_tables(&t.pt, merged.free_tables);
+		assert_true(pgt_lookup(&t.pt, LARGE, &leaf));
+		assert_int_equal(leaf.shift, 21);
+		assert_true(leaf.value & t.d->accessed);
+		assert_int_equal(leaf.dirty, write);
+		/* The other leaf has not been used. */
+		assert_true(pgt_lookup(&t.pt, 2 * LARGE, &leaf));
+		assert_int_equal(leaf.shift, 21);
+		assert_false(leaf.value & (t.d->accessed | t.d->dirty));
+		close_tables(&t);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -170,6 +199,7 @@ int main(void)
 		ON_EACH_FORMAT(only_what_the_range_covers),
 		ON_EACH_FORMAT(refused),
 		ON_EACH_FORMAT(not_after_an_access),
+		ON_EACH_FORMAT(bits_set_meanwhile),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

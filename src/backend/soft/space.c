@@ -21,6 +21,7 @@ static int soft_sync(struct backend *be, dma_addr_t iova, uint64_t size, bool wh
 	if (!space->base.needs_sync && !merged.free_tables)
 		return 0;
 	soft_invalidate(be, &range, 1);
+	pgt_settle_merge(&space->pt, iova, size, merged.free_tables);
 	pgt_free_tables(&space->pt, merged.free_tables);
 	return 1;
 }
