@@ -5,8 +5,8 @@
  *
  * Nouns
  *	struct dma_space   one I/O address space: an IOVA allocator and a backend
- *	struct dma_slot    what one thread keeps in one space: cursor, IOVA cache,
- *	                   counters
+ *	struct dma_slot    what one thread keeps in one space: cursor, link window,
+ *	                   IOVA cache, counters
  *	struct dma_dev     a device, attached to one space, with its masks and limits
  *
  * A mapping lives from the moment its IOVA is handed out (live in iova/) until it
@@ -24,7 +24,7 @@
  *
  * Locking
  *  - `registry` (space.c): the list of spaces. Held while a thread that ends
- *    returns its caches, and over fork().
+ *    returns its caches, and over fork(), then with every IOVA allocator's lock.
  *  - space->lock: the list of devices and the next device's number. Held while a
  *    port opens.
  *  - A slot belongs to one thread; the slot `shared` serves threads without one:

@@ -6,6 +6,7 @@
 struct taken {
 	struct pgt_removed removed;
 	bool marks;
+	bool misuse; /* the call has been told already */
 };
 
 static void give_iova_back(struct dma_space *space, struct dma_slot *slot, dma_addr_t iova,
@@ -29,11 +30,12 @@ static void take_rest(struct dma_space *space, struct dma_slot *slot, dma_addr_t
 	if (likely(!(found & PGT_LINKED_LEAF)))
 		return;
 	be->ops->unlink(be, slot_cursor(slot), iova, size, mark, &rest);
-	dma_misuse(space,
-		   "%s of 0x%llx: memory is linked in 0x%llx-0x%llx, outside of what was said "
-		   "to be linked; it was unlinked too",
-		   what, (unsigned long long)iova, (unsigned long long)rest.first,
-		   (unsigned long long)rest.last);
+	if (!taken->misuse)
+		dma_misuse(space,
+			   "%s of 0x%llx: memory is linked in 0x%llx-0x%llx, outside of what was "
+			   "said to be linked; it was unlinked too",
+			   what, (unsigned long long)iova, (unsigned long long)rest.first,
+			   (unsigned long long)rest.last);
 	if (taken->removed.first > taken->removed.last) {
 		taken->removed = rest;
 		return;
@@ -48,6 +50,7 @@ static void take_rest(struct dma_space *space, struct dma_slot *slot, dma_addr_t
 	taken->removed.entries += rest.entries;
 }
 
+/* One call, one misuse, whatever all was wrong with it. */
 static __cold void complain(struct dma_space *space, struct dma_slot *slot, dma_addr_t iova,
 			    uint64_t linked, struct taken *taken, const char *what)
 {
@@ -60,11 +63,15 @@ static __cold void complain(struct dma_space *space, struct dma_slot *slot, dma_
 			   "0x%llx-0x%llx, was unlinked",
 			   what, first, last, (unsigned long long)taken->removed.first,
 			   (unsigned long long)taken->removed.last);
-	if (!taken->removed.hole)
-		return;
-	taken->marks |= be->ops->linked(be, slot_cursor(slot), iova, linked) & PGT_LINKED_MARK;
-	dma_misuse(space, "%s of 0x%llx-0x%llx: not all of it was linked; %llu bytes were unlinked",
-		   what, first, last, (unsigned long long)taken->removed.bytes);
+	else
+		dma_misuse(space,
+			   "%s of 0x%llx-0x%llx: not all of it was linked; %llu bytes were "
+			   "unlinked",
+			   what, first, last, (unsigned long long)taken->removed.bytes);
+	taken->misuse = true;
+	if (taken->removed.hole)
+		taken->marks |= be->ops->linked(be, slot_cursor(slot), iova, linked) &
+				PGT_LINKED_MARK;
 }
 
 /* Strict: the device has lost its access when this returns. */

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Sync: what a device that remembers absent entries sees, and what it refuses. */
+#include "dma/dma.h"
+
 #include "setup.h"
 
 static void a_missing_sync_is_seen(void **state)
@@ -144,14 +146,51 @@ static void handing_over(void **state)
 	free(memory);
 }
 
+static int sync_fails(struct backend *be, dma_addr_t iova, uint64_t size, bool whole)
+{
+	(void)be, (void)iova, (void)size, (void)whole;
+	return -EIO;
+}
+
+/* A map whose sync fails leaves nothing that a device could reach, and no address taken. */
+static void a_map_is_undone(void **state)
+{
+	struct device d = soft_open(state, ",absent=cache");
+	struct backend *be = d.dev->be;
+	const struct backend_ops *ops = be->ops;
+	struct backend_ops failing = *ops;
+	uint8_t *memory = pages_new(3, 1);
+	struct dma_stats before, after;
+	dma_addr_t addr;
+
+	addr = dma_map_single(d.dev, memory + 5, 2 * PAGE, DMA_TO_DEVICE);
+	assert_int_equal(dma_mapping_error(d.dev, addr), 0);
+	dma_unmap_single(d.dev, addr, 2 * PAGE, DMA_TO_DEVICE);
+	before = stats_of(&d);
+	failing.sync = sync_fails;
+	be->ops = &failing;
+	assert_int_equal(dma_map_single(d.dev, memory + 5, 2 * PAGE, DMA_TO_DEVICE),
+			 DMA_MAPPING_ERROR);
+	be->ops = ops;
+	after = stats_of(&d);
+	assert_int_equal(after.iova_live, before.iova_live);
+	assert_int_equal(after.bytes_mapped, before.bytes_mapped);
+	assert_int_equal(after.iotlb_invalidations, before.iotlb_invalidations + 1);
+	assert_int_equal(after.misuse, before.misuse);
+	assert_refused(&d, addr & ~(PAGE - 1));
+	/* The same addresses serve the next map. */
+	assert_int_equal(dma_map_single(d.dev, memory + 5, 2 * PAGE, DMA_TO_DEVICE), addr);
+	dma_unmap_single(d.dev, addr, 2 * PAGE, DMA_TO_DEVICE);
+	device_close(&d, 0);
+	free(memory);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		EACH_FORMAT(a_missing_sync_is_seen),
-		EACH_FORMAT(streaming_needs_no_sync),
-		EACH_FORMAT(bounds),
-		EACH_FORMAT(no_request_without_need),
-		EACH_FORMAT(handing_over),
+		EACH_FORMAT(a_missing_sync_is_seen),  EACH_FORMAT(a_map_is_undone),
+		EACH_FORMAT(streaming_needs_no_sync), EACH_FORMAT(bounds),
+		EACH_FORMAT(no_request_without_need), EACH_FORMAT(handing_over),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

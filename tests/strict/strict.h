@@ -28,6 +28,7 @@
 #include <twostep/mapping.h>
 #include <twostep/memory.h>
 
+#include "../race.h"
 #include "../slow.h"
 
 #if defined(SABOTAGE_NO_INVALIDATE) || defined(SABOTAGE_NO_DRAIN) || \
@@ -94,30 +95,6 @@ void forget(const struct way *way, struct dma_dev *dev, struct mapping *m);
 
 pthread_t start(void *(*run)(void *arg), void *arg);
 void join(pthread_t thread);
-
-static inline bool flag_is_set(const bool *flag)
-{
-	return __atomic_load_n(flag, __ATOMIC_ACQUIRE);
-}
-
-static inline void set_flag(bool *flag)
-{
-	__atomic_store_n(flag, true, __ATOMIC_RELEASE);
-}
-
-static inline void wait_for_flag(const bool *flag)
-{
-	while (!flag_is_set(flag))
-		sched_yield();
-}
-
-static inline uint64_t next_random(uint64_t *state)
-{
-	*state ^= *state << 13;
-	*state ^= *state >> 7;
-	*state ^= *state << 17;
-	return *state;
-}
 
 /* Scenarios: how often the device saw or changed what it must not. A file each. */
 unsigned int stale_translation(void);

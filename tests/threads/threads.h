@@ -23,6 +23,7 @@
 #include <twostep/mapping.h>
 #include <twostep/memory.h>
 
+#include "../race.h"
 #include "../slow.h"
 
 #define PAGE ((size_t)4096)
@@ -81,30 +82,6 @@ static inline pthread_t start(void *(*run)(void *arg), void *arg)
 static inline void join(pthread_t thread)
 {
 	require(!pthread_join(thread, NULL));
-}
-
-static inline bool flag_is_set(const bool *flag)
-{
-	return __atomic_load_n(flag, __ATOMIC_ACQUIRE);
-}
-
-static inline void set_flag(bool *flag)
-{
-	__atomic_store_n(flag, true, __ATOMIC_RELEASE);
-}
-
-static inline void wait_for_flag(const bool *flag)
-{
-	while (!flag_is_set(flag))
-		sched_yield();
-}
-
-static inline uint64_t next_random(uint64_t *state)
-{
-	*state ^= *state << 13;
-	*state ^= *state >> 7;
-	*state ^= *state << 17;
-	return *state;
 }
 
 static inline uint64_t random_seed(void)
