@@ -22,10 +22,12 @@ allow() {
 
 allow src/base     'base/|twostep/(types|error)\.h$'
 allow src/memory   'base/|memory/|twostep/(types|error|memory)\.h$'
+allow src/bounce   'base/|memory/|bounce/|twostep/(types|error|memory|bounce)\.h$'
 allow src/iova     'base/|iova/|twostep/types\.h$'
 allow src/pgtable  'base/|pgtable/|twostep/types\.h$'
 allow src/backend  'base/|memory/|iova/|pgtable/|backend/|twostep/(types|error|device|memory|bus|iova)\.h$'
-allow src/dma      'base/|memory/|iova/|pgtable/|backend/|dma/|twostep'
+allow src/dma      'base/|memory/|iova/|pgtable/|bounce/|backend/|dma/|twostep'
+allow src/debug    'base/|memory/|debug/|twostep'
 # copy is the driver of the copy engine, and has its register layout as drivers have a manual.
 allow src/copy     'base/|copy/|twostep|softdev/copy_regs\.h$'
 allow src/softdev  'softdev/|twostep/(bus|types)\.h$'
