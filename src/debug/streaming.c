@@ -1,0 +1,431 @@
+/* SPDX-License-Identifier: MIT */
+/* Streaming mappings. The short ways are for spaces that translate, and for what is right. */
+#include "debug/parts.h"
+
+typedef unsigned long long ull;
+
+/* Mapping. */
+
+/* @known: it has a record, by which those of its cache lines are found again. */
+static __cold void look_at_memory(struct debug *debug, struct debug_slot *slot, uint64_t now,
+				  const struct debug_piece *piece, bool known)
+{
+	uint64_t told = 0;
+
+	if (piece->attrs & DMA_ATTR_MMIO || !memory_is_good(piece->phys, piece->phys + piece->size))
+		memory_check_kind(debug, piece, &told);
+	memory_check_there(debug, slot, now, piece);
+	if (known && load(&debug->watches_lines))
+		lines_add(debug, piece, &told);
+}
+
+static __cold bool map_direct(struct debug *debug, uint64_t now, const struct debug_piece *piece)
+{
+	const struct debug_range range = {
+		.head = ((uintptr_t)piece->dev & POINTER_MASK) | RANGE_LIVE | RANGE_STREAMING,
+		.addr = piece->addr,
+		.size = piece->size,
+		.memory = piece->phys,
+		.made = site_word(piece->caller, piece->dir, piece->attrs),
+		.made_time = now,
+	};
+
+	return direct_add(debug, &range);
+}
+
+void debug_mapped(struct base_observer *observer, const void *caller, struct dma_dev *dev,
+		  dma_addr_t addr, phys_addr_t phys, size_t size, enum dma_data_direction dir,
+		  unsigned long attrs)
+{
+	struct debug *debug = debug_of(observer);
+	struct debug_slot *slot = debug_slot(debug);
+	uint64_t now = debug_now(), pfn = addr >> GRANULE_SHIFT;
+	struct debug_chunk *chunk = NULL;
+	struct debug_range *range;
+	bool known;
+
+	if (likely(debug->translates))
+		chunk = debug_chunk(debug, slot, pfn, true);
+	if (likely(chunk)) {
+		range = chunk_range(chunk, pfn);
+		chunk_touch(chunk, pfn);
+		store(&range->addr, addr);
+		store(&range->size, size);
+		store(&range->memory, phys);
+		store(&range->made, site_word(caller, dir, attrs));
+		store(&range->made_time, now);
+		store(&range->ended, 0);
+		__atomic_store_n(&range->head,
+				 ((uintptr_t)dev & POINTER_MASK) | RANGE_LIVE | RANGE_STREAMING,
+				 __ATOMIC_RELEASE);
+	}
+	debug_event(debug, slot, DMA_DEBUG_MAPPED, addr, size, phys, now, caller);
+	if (unlikely(!chunk || load(&debug->watches_lines) || attrs & DMA_ATTR_MMIO ||
+		     !memory_is_good(phys, phys + size) || memory_probe_due(slot, now))) {
+		const struct debug_piece piece = {caller, dev, addr, phys, size, dir, attrs, false};
+
+		known = chunk || (!debug->translates && map_direct(debug, now, &piece));
+		if (!known)
+			debug_incomplete(debug, caller, dev, "a mapping");
+		look_at_memory(debug, slot, now, &piece, known);
+	}
+}
+
+/* Unmapping. */
+
+#define wrong_device                                                                              \
+	"%s of 0x%llx for a device that it was not mapped for; pass the device that the mapping " \
+	"call got"
+
+/* One unmap: what was asked, as a record would have it. */
+struct unmap {
+	struct debug *debug;
+	struct debug_slot *slot;
+	const void *caller;
+	struct dma_dev *dev;
+	struct debug_range asked;
+};
+
+static void finding_of(const struct unmap *unmap, enum dma_debug_kind kind,
+		       struct debug_finding *finding)
+{
+	*finding = (struct debug_finding){
+		.kind = kind,
+		.dev = unmap->dev,
+		.addr = unmap->asked.addr,
+		.size = unmap->asked.size,
+		.caller = unmap->caller,
+	};
+}
+
+static __cold void unmap_unknown(const struct unmap *unmap)
+{
+	struct debug *debug = unmap->debug;
+	ull addr = unmap->asked.addr, size = unmap->asked.size;
+	struct debug_range other;
+	struct debug_finding finding;
+
+	finding_of(unmap, DMA_DEBUG_UNMAP_UNKNOWN, &finding);
+	if (debug_live_at(debug, unmap->asked.addr, &other)) {
+		finding.origin = site_caller(other.made);
+		if (other.head & RANGE_TWO_STEP) {
+			finding.kind = DMA_DEBUG_UNMAP_FUNCTION;
+			debug_report(debug, &finding,
+				     "unmap of %llu bytes at 0x%llx, which was reserved with "
+				     "dma_iova_try_alloc(); end it with dma_iova_destroy()",
+				     size, addr);
+			return;
+		}
+		finding.phys = other.memory;
+		if (other.addr == unmap->asked.addr) {
+			finding.kind = DMA_DEBUG_WRONG_DEVICE;
+			debug_report(debug, &finding, wrong_device, "unmap", addr);
+			return;
+		}
+		debug_report(debug, &finding,
+			     "unmap of %llu bytes at 0x%llx, where no mapping begins: %llu bytes "
+			     "are mapped at 0x%llx; pass the address that the mapping call gave",
+			     size, addr, (ull)other.size, (ull)other.addr);
+		return;
+	}
+	if (!debug_knows(debug))
+		return;
+	if (debug_dead_at(debug, unmap->asked.addr, &other) && other.head & RANGE_STREAMING &&
+	    other.addr == unmap->asked.addr) {
+		finding.origin = site_caller(other.ended);
+		finding.phys = other.memory;
+		debug_report(debug, &finding,
+			     "unmap of %llu bytes at 0x%llx, which was unmapped before; unmap each "
+			     "mapping once",
+			     size, addr);
+		return;
+	}
+	debug_report(debug, &finding,
+		     "unmap of %llu bytes at 0x%llx, where nothing is mapped; pass the address "
+		     "that the mapping call gave",
+		     size, addr);
+}
+
+static __cold void unmap_direction_attrs(const struct unmap *unmap, const struct debug_range *range,
+					 struct debug_finding *finding)
+{
+	unsigned long attrs = site_attrs(range->made), asked = site_attrs(unmap->asked.made);
+	uint64_t differs = site_differs(range->made, unmap->asked.made);
+	char was[ATTRS_TEXT], is[ATTRS_TEXT];
+
+	if (differs & KEY_DIR) {
+		finding->kind = DMA_DEBUG_DIRECTION;
+		debug_report(unmap->debug, finding,
+			     "unmap of 0x%llx with %s, which was mapped with %s; pass the same "
+			     "direction",
+			     (ull)unmap->asked.addr, debug_dir_name(site_dir(unmap->asked.made)),
+			     debug_dir_name(site_dir(range->made)));
+	}
+	if (differs & ~KEY_DIR) {
+		finding->kind = DMA_DEBUG_ATTRS;
+		debug_report(unmap->debug, finding,
+			     "unmap of 0x%llx with %s, which was mapped with %s; pass the same "
+			     "attributes",
+			     (ull)unmap->asked.addr, debug_attrs_text(asked, is, sizeof(is)),
+			     debug_attrs_text(attrs, was, sizeof(was)));
+	}
+}
+
+/* @range is what was mapped there, still as it was. */
+static __cold void unmap_compare(const struct unmap *unmap, const struct debug_range *range)
+{
+	struct debug *debug = unmap->debug;
+	ull addr = unmap->asked.addr, size = unmap->asked.size;
+	struct debug_finding finding;
+
+	finding_of(unmap, DMA_DEBUG_WRONG_DEVICE, &finding);
+	finding.origin = site_caller(range->made);
+	finding.phys = range->memory;
+	if ((range->head ^ unmap->asked.head) & POINTER_MASK)
+		debug_report(debug, &finding, wrong_device, "unmap", addr);
+	if (range->size != size) {
+		finding.kind = DMA_DEBUG_UNMAP_SIZE;
+		debug_report(debug, &finding,
+			     "unmap of %llu bytes at 0x%llx, where %llu bytes are mapped; pass "
+			     "the same size",
+			     size, addr, (ull)range->size);
+	}
+	unmap_direction_attrs(unmap, range, &finding);
+	if (range->ended != RANGE_CHECKED) {
+		finding.kind = DMA_DEBUG_UNCHECKED;
+		debug_report(debug, &finding,
+			     "unmap of 0x%llx, for which dma_mapping_error() was never asked; ask "
+			     "before the address is used",
+			     addr);
+	}
+	if (!memory_probe_due(unmap->slot, unmap->asked.ended_time))
+		return;
+	store(&unmap->slot->probed, unmap->asked.ended_time);
+	if (!memory_is_gone(range->memory, range->size))
+		return;
+	finding.kind = DMA_DEBUG_MEMORY_GONE;
+	debug_report(debug, &finding,
+		     "unmap of 0x%llx: its memory, 0x%llx-0x%llx, went away while it was mapped; "
+		     "unmap before memory is freed",
+		     addr, (ull)range->memory, (ull)(range->memory + range->size - 1));
+}
+
+/* Whether something has been unmapped. */
+static __cold bool unmap_long(struct unmap *unmap, struct debug_range *range)
+{
+	struct debug *debug = unmap->debug;
+	struct debug_range was;
+
+	if (unmap->asked.addr == DMA_MAPPING_ERROR) {
+		struct debug_finding finding;
+
+		finding_of(unmap, DMA_DEBUG_UNMAP_ERROR, &finding);
+		finding.brief = true;
+		debug_report(debug, &finding,
+			     "unmap of DMA_MAPPING_ERROR: the mapping has failed, so there is "
+			     "nothing to unmap; ask dma_mapping_error() after mapping");
+		return false;
+	}
+	if (debug->translates) {
+		if (range)
+			range_copy(&was, range);
+		if (!range || !(was.head & RANGE_LIVE) || !(was.head & RANGE_STREAMING)) {
+			unmap_unknown(unmap);
+			return false;
+		}
+		/* Behind an IOMMU that attribute makes the call do nothing. */
+		if (site_attrs(unmap->asked.made) & DMA_ATTR_CC_SHARED) {
+			unmap_compare(unmap, &was);
+			return false;
+		}
+		if (was.addr != unmap->asked.addr)
+			unmap_unknown(unmap);
+		range_end(range, unmap->caller, unmap->asked.ended_time);
+		if (was.addr != unmap->asked.addr) {
+			lines_remove(debug, was.addr, was.memory, was.size);
+			return true;
+		}
+	} else if (!direct_take(debug, &unmap->asked, &was)) {
+		unmap_unknown(unmap);
+		return false;
+	} else if (!debug_knows(debug)) {
+		/* The mapping that is meant may be another, which has no record. */
+		lines_remove(debug, was.addr, was.memory, was.size);
+		return true;
+	}
+	lines_remove(debug, was.addr, was.memory, was.size);
+	unmap_compare(unmap, &was);
+	return true;
+}
+
+void debug_unmapping(struct base_observer *observer, const void *caller, struct dma_dev *dev,
+		     dma_addr_t addr, size_t size, enum dma_data_direction dir, unsigned long attrs)
+{
+	struct debug *debug = debug_of(observer);
+	struct debug_slot *slot = debug_slot(debug);
+	uint64_t now = debug_now(), pfn = addr >> GRANULE_SHIFT;
+	uint64_t head = ((uintptr_t)dev & POINTER_MASK) | RANGE_LIVE | RANGE_STREAMING;
+	uint64_t site = site_word(caller, dir, attrs);
+	struct debug_chunk *chunk = NULL;
+	struct debug_range *range = NULL;
+
+	if (likely(debug->translates))
+		chunk = debug_chunk(debug, slot, pfn, false);
+	if (likely(chunk))
+		range = chunk_range(chunk, pfn);
+	if (likely(range && load(&range->head) == head && load(&range->addr) == addr &&
+		   load(&range->size) == size && !site_differs(load(&range->made), site) &&
+		   load(&range->ended) == RANGE_CHECKED && !memory_probe_due(slot, now) &&
+		   !load(&debug->watches_lines) && !(attrs & DMA_ATTR_CC_SHARED))) {
+		store(&range->ended, (uint64_t)(uintptr_t)caller & POINTER_MASK);
+		store(&range->ended_time, now);
+		__atomic_store_n(&range->head, head & ~RANGE_LIVE, __ATOMIC_RELEASE);
+	} else {
+		struct unmap unmap = {
+			.debug = debug,
+			.slot = slot,
+			.caller = caller,
+			.dev = dev,
+			.asked = {.head = head,
+				  .addr = addr,
+				  .size = size,
+				  .made = site,
+				  .ended = (uint64_t)(uintptr_t)caller & POINTER_MASK,
+				  .ended_time = now},
+		};
+
+		if (!unmap_long(&unmap, range))
+			return;
+	}
+	debug_event(debug, slot, DMA_DEBUG_UNMAPPED, addr, size, 0, now, caller);
+}
+
+void debug_checked(struct base_observer *observer, struct dma_dev *dev, dma_addr_t addr)
+{
+	struct debug *debug = debug_of(observer);
+	struct debug_chunk *chunk;
+	struct debug_range *range;
+
+	if (!debug->translates) {
+		direct_checked(debug, dev, addr);
+		return;
+	}
+	chunk = debug_chunk(debug, debug_slot(debug), addr >> GRANULE_SHIFT, false);
+	if (unlikely(!chunk))
+		return;
+	range = chunk_range(chunk, addr >> GRANULE_SHIFT);
+	if (likely((load(&range->head) & (RANGE_LIVE | RANGE_STREAMING)) ==
+			   (RANGE_LIVE | RANGE_STREAMING) &&
+		   load(&range->addr) == addr))
+		store(&range->ended, RANGE_CHECKED);
+}
+
+/* Syncing. */
+
+static __cold void sync_unknown(struct debug *debug, struct debug_finding *finding)
+{
+	ull addr = finding->addr, size = finding->size;
+	struct debug_range other;
+
+	finding->kind = DMA_DEBUG_SYNC_UNKNOWN;
+	if (debug_live_at(debug, finding->addr, &other)) {
+		finding->origin = site_caller(other.made);
+		if (other.head & RANGE_TWO_STEP)
+			debug_report(debug, finding,
+				     "sync of %llu bytes at 0x%llx, which was reserved with "
+				     "dma_iova_try_alloc(); these calls are for dma_map_phys()",
+				     size, addr);
+		else
+			debug_report(debug, finding,
+				     "sync of %llu bytes at 0x%llx, outside of the mapping of %llu "
+				     "bytes at 0x%llx; pass an address inside the mapping",
+				     size, addr, (ull)other.size, (ull)other.addr);
+		return;
+	}
+	if (!debug_knows(debug))
+		return;
+	if (debug_dead_at(debug, finding->addr, &other)) {
+		finding->origin = site_caller(other.ended);
+		debug_report(debug, finding,
+			     "sync of %llu bytes at 0x%llx, which was %s before; sync while it is "
+			     "mapped",
+			     size, addr, other.head & RANGE_STREAMING ? "unmapped" : "freed");
+		return;
+	}
+	debug_report(debug, finding,
+		     "sync of %llu bytes at 0x%llx, where nothing is mapped; pass an address "
+		     "inside a mapping",
+		     size, addr);
+}
+
+/* The rules of the kernel: what is mapped for both ways may be synced in any. */
+static __cold void sync_direction(struct debug *debug, struct debug_finding *finding,
+				  enum dma_data_direction mapped, enum dma_data_direction dir,
+				  bool for_device)
+{
+	ull addr = finding->addr;
+
+	if (mapped == DMA_BIDIRECTIONAL || dir == mapped)
+		return;
+	finding->kind = DMA_DEBUG_SYNC_DIRECTION;
+	debug_report(debug, finding,
+		     "sync of 0x%llx with %s, which was mapped with %s; pass the same direction",
+		     addr, debug_dir_name(dir), debug_dir_name(mapped));
+	if (!for_device && mapped == DMA_TO_DEVICE) {
+		finding->kind = DMA_DEBUG_SYNC_READ_ONLY;
+		debug_report(debug, finding,
+			     "sync of 0x%llx for the CPU, which was mapped with DMA_TO_DEVICE: the "
+			     "device writes nothing there; leave it out, or map it with "
+			     "DMA_BIDIRECTIONAL",
+			     addr);
+	}
+	if (for_device && mapped == DMA_FROM_DEVICE) {
+		finding->kind = DMA_DEBUG_SYNC_WRITE_ONLY;
+		debug_report(debug, finding,
+			     "sync of 0x%llx for the device, which was mapped with "
+			     "DMA_FROM_DEVICE: the device reads nothing there; leave it out, or "
+			     "map it with DMA_BIDIRECTIONAL",
+			     addr);
+	}
+}
+
+void debug_syncing(struct base_observer *observer, const void *caller, struct dma_dev *dev,
+		   dma_addr_t addr, size_t size, enum dma_data_direction dir, bool for_device)
+{
+	struct debug *debug = debug_of(observer);
+	const struct debug_range like = {
+		.head = (uintptr_t)dev & POINTER_MASK,
+		.size = size,
+		.made = site_word(caller, dir, 0),
+	};
+	struct debug_finding finding = {.dev = dev, .addr = addr, .size = size, .caller = caller};
+	struct debug_range range;
+	bool found;
+
+	found = debug->translates ? debug_live_at(debug, addr, &range)
+				  : direct_live_at(debug, addr, &like, &range);
+	if (!found || !(range.head & RANGE_STREAMING) || addr - range.addr >= range.size) {
+		sync_unknown(debug, &finding);
+		return;
+	}
+	/* Without translation the mapping that is meant may be one without a record. */
+	if (!debug->translates && !debug_knows(debug))
+		return;
+	finding.origin = site_caller(range.made);
+	finding.phys = range.memory + (addr - range.addr);
+	if ((range.head ^ like.head) & POINTER_MASK) {
+		finding.kind = DMA_DEBUG_WRONG_DEVICE;
+		debug_report(debug, &finding, wrong_device, "sync", (ull)addr);
+	}
+	if (size > range.size - (addr - range.addr)) {
+		finding.kind = DMA_DEBUG_SYNC_RANGE;
+		debug_report(debug, &finding,
+			     "sync of %zu bytes at 0x%llx goes beyond the mapping of %llu bytes at "
+			     "0x%llx; sync inside the mapping",
+			     size, (ull)addr, (ull)range.size, (ull)range.addr);
+	}
+	sync_direction(debug, &finding, site_dir(range.made), dir, for_device);
+	debug_event(debug, debug_slot(debug),
+		    for_device ? DMA_DEBUG_SYNCED_FOR_DEVICE : DMA_DEBUG_SYNCED_FOR_CPU, addr, size,
+		    finding.phys, debug_now(), caller);
+}
