@@ -3,7 +3,9 @@
 #ifndef TWOSTEP_H
 #define TWOSTEP_H
 
+#include <twostep/bounce.h>
 #include <twostep/copy.h>
+#include <twostep/debug.h>
 #include <twostep/device.h>
 #include <twostep/error.h>
 #include <twostep/iova.h>

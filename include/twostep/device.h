@@ -159,7 +159,8 @@ size_t dma_opt_mapping_size(struct dma_dev *dev);
  * @ioctls: calls into the kernel for mapping, ever
  * @bytes_mapped: bytes that devices can reach now, in whole granules
  * @metadata_bytes: memory that the library keeps now to manage the space's mappings:
- *	page tables and the records of IOVA
+ *	page tables, the records of IOVA, and the shadow of memory that devices which are
+ *	not coherent see
  * @faults: transfers refused, ever
  * @misuse: calls that were wrong and had no result to say so, ever
  */

@@ -33,20 +33,34 @@ struct dma_iova_state {
 	uint64_t __size;
 };
 
-/* Private bits of @__size: part of the range was bounced; the range is one unit. */
+/*
+ * Private bits of @__size: part of the range was bounced; the range is one unit; the
+ * device needs its memory bounced or synced at every link.
+ */
 #define __DMA_IOVA_BOUNCED (1ULL << 63)
 #define __DMA_IOVA_WHOLE (1ULL << 62)
+#define __DMA_IOVA_SETTLE (1ULL << 61)
+#define __DMA_IOVA_FLAGS (7ULL << 61)
+
+/*
+ * Size and flags. A link at another offset may set a flag at the same time, which says
+ * nothing to whoever asks here.
+ */
+static inline uint64_t __dma_iova_word(const struct dma_iova_state *state)
+{
+	return __atomic_load_n(&state->__size, __ATOMIC_RELAXED);
+}
 
 /** dma_use_iova - whether a state holds a reservation */
 static inline bool dma_use_iova(const struct dma_iova_state *state)
 {
-	return state->__size != 0;
+	return __dma_iova_word(state) != 0;
 }
 
 /** dma_iova_size - bytes asked for when it was reserved */
 static inline size_t dma_iova_size(const struct dma_iova_state *state)
 {
-	return (size_t)(state->__size & ~(__DMA_IOVA_BOUNCED | __DMA_IOVA_WHOLE));
+	return (size_t)(__dma_iova_word(state) & ~__DMA_IOVA_FLAGS);
 }
 
 /**
@@ -61,7 +75,7 @@ static inline size_t dma_iova_size(const struct dma_iova_state *state)
  * of two, lies below the device's mask and is never at address 0.
  *
  * Return: true; false if the device does not translate (``direct:``), @size is 0
- * or has one of its two highest bits set, or no address space is left. False is a
+ * or has one of its three highest bits set, or no address space is left. False is a
  * normal answer: use dma_map_phys() instead.
  */
 bool dma_iova_try_alloc(struct dma_dev *dev, struct dma_iova_state *state, phys_addr_t phys,
@@ -138,9 +152,9 @@ int dma_iova_link(struct dma_dev *dev, struct dma_iova_state *state, phys_addr_t
  * arguments of any piece comes before what is wrong with its place, and the first
  * piece's error before the next one's.
  */
-int dma_iova_link_vec(struct dma_dev *dev, struct dma_iova_state *state,
-		      const struct phys_vec *vec, size_t nr_vecs, size_t offset,
-		      enum dma_data_direction dir, unsigned long attrs);
+int dma_iova_link_vec(struct dma_dev *dev, struct dma_iova_state *state, const struct phys_vec *vec,
+		      size_t nr_vecs, size_t offset, enum dma_data_direction dir,
+		      unsigned long attrs);
 
 /**
  * dma_iova_sync - make what was linked visible to the device
@@ -178,6 +192,7 @@ void dma_iova_unlink(struct dma_dev *dev, struct dma_iova_state *state, size_t o
 struct dma_gather {
 	struct dma_space *space;
 	uint64_t *free_tables;
+	void *bounced;
 	uint64_t mark;
 	uint64_t count;
 	struct {
@@ -197,8 +212,9 @@ void dma_gather_begin(struct dma_dev *dev, struct dma_gather *gather);
  * dma_gather_end - make all gathered unlinks final
  *
  * When it returns, no device of the space can reach the memory, and IOVA and
- * table memory are free again. Cannot fail. The gather may be begun again; until
- * then it makes calls strict.
+ * table memory are free again. What was bounced comes back now and not before: until
+ * then the memory has its old bytes, and what is written to it is lost.
+ * Cannot fail. The gather may be begun again; until then it makes calls strict.
  */
 void dma_gather_end(struct dma_gather *gather);
 

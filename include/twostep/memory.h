@@ -38,6 +38,9 @@ struct dma_memory_ops {
 	int (*write)(void *arg, uint64_t offset, const void *buf, size_t len);
 };
 
+/** The pages may move or go: no device is given them, all access is through bounce buffers. */
+#define DMA_MEMORY_NO_PIN (1U << 0)
+
 /**
  * struct dma_memory_desc - what a provider says about its memory
  * @type: what it is
@@ -50,6 +53,7 @@ struct dma_memory_ops {
  * @ops: how software devices access it, in place until the memory is unregistered;
  *	NULL if @cpu or @fd serve
  * @ops_arg: passed to @ops
+ * @flags: 0 or DMA_MEMORY_NO_PIN
  *
  * At least one of @cpu, @fd and @ops is needed for a software device to reach
  * the memory. With only @fd or @ops the CPU has no mapping and the memory is
@@ -65,6 +69,7 @@ struct dma_memory_desc {
 	const void *provider;
 	const struct dma_memory_ops *ops;
 	void *ops_arg;
+	unsigned int flags;
 };
 
 /**

@@ -22,10 +22,13 @@
 #include <twostep/iova.h>
 
 #include "base/base.h"
+#include "base/observe.h"
 #include "pgtable/pgtable.h"
 
-struct backend;
+/* Devices that are not coherent see memory by whole lines of so many bytes, a power of two. */
+#define BACKEND_CACHE_LINE 64ULL
 
+struct backend;
 /* A closed range of DMA addresses, whole granules. */
 struct backend_range {
 	dma_addr_t first;
@@ -36,6 +39,7 @@ struct backend_range {
 struct port_options {
 	unsigned int iotlb_entries; /* power of two, 1..65536 */
 	unsigned int iotlb_ways; /* power of two, 1..16, at most the entries */
+	bool noncoherent; /* it does not see the CPU's caches */
 };
 
 struct backend_ops {
@@ -46,7 +50,7 @@ struct backend_ops {
 	 * check is made and every table got before the first entry is stored. The
 	 * errors are those of pgt_link(). @iova is aligned; only the first piece may
 	 * begin and only the last may end inside a granule: whole granules are linked.
-	 * @attrs may hold PGT_ATTR_PAGES. NULL without translation.
+	 * @attrs may hold PGT_ATTR_PRIVATE bits. NULL without translation.
 	 */
 	int (*link)(struct backend *be, struct pgt_cursor *cursor, dma_addr_t iova,
 		    const struct phys_vec *vec, size_t nr_vecs, enum dma_data_direction dir,
@@ -94,6 +98,30 @@ struct backend_ops {
 			  bool (*take)(void *arg, dma_addr_t first, uint64_t size),
 			  void (*give)(void *arg, dma_addr_t first, uint64_t size), void *arg);
 
+	/*
+	 * Cache maintenance, for the devices that are not coherent, in memory that may be
+	 * mapped. NULL where there are no such devices; no effect before a port of one has
+	 * been opened. Memory that the CPU has no mapping of is skipped.
+	 *
+	 * Prepare makes what the next three need, for whole granules: 0, or -ENOMEM with
+	 * the error text and no device sees anything else than before. What devices see
+	 * there for the first time is poison.
+	 *
+	 * Clean shows to the devices what the CPU has, write_back only lines that it has
+	 * written since the last maintenance; invalidate shows to the CPU what devices
+	 * have written; all by whole lines, whatever else is in them. They allocate
+	 * nothing, cannot fail, and skip what has not been prepared.
+	 *
+	 * Bypass undoes a prepare, for whole granules: devices see memory itself, as the
+	 * CPU does. For what is mapped as registers or coherent where other memory may
+	 * have been prepared before, at the same addresses.
+	 */
+	int (*cache_prepare)(struct backend *be, phys_addr_t phys, uint64_t size);
+	void (*cache_clean)(struct backend *be, phys_addr_t phys, uint64_t size);
+	void (*cache_write_back)(struct backend *be, phys_addr_t phys, uint64_t size);
+	void (*cache_invalidate)(struct backend *be, phys_addr_t phys, uint64_t size);
+	void (*cache_bypass)(struct backend *be, phys_addr_t phys, uint64_t size);
+
 	int (*pgtable_info)(struct backend *be, struct dma_pgtable_info *info);
 	uint64_t (*metadata_bytes)(struct backend *be);
 	uint64_t (*table_writes)(struct backend *be);
@@ -124,6 +152,7 @@ struct backend {
 	/* Addresses it can translate, closed, whole granules; first is at least 4096. */
 	dma_addr_t first, last;
 	uint64_t phys_end; /* physical addresses must be below */
+	struct base_observer *observer; /* told by the device side, if PGT_GEN_OBSERVED is set */
 	bool needs_sync; /* links are seen only after sync() */
 	bool translates; /* false: DMA addresses are memory addresses */
 } __cacheline_aligned;

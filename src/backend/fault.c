@@ -21,7 +21,7 @@ void fault_log_init(struct fault_log *log)
 	pthread_cond_init(&log->call_ended, NULL);
 }
 
-static uint64_t now_ns(void)
+uint64_t fault_log_now(void)
 {
 	struct timespec now;
 
@@ -68,7 +68,7 @@ void fault_log_report(struct fault_log *log, const struct dma_fault *fault)
 	dma_fault_handler_t handler;
 	void *arg;
 
-	stamped.time_ns = now_ns();
+	stamped.time_ns = fault_log_now();
 	__atomic_fetch_add(&log->total, 1, __ATOMIC_RELAXED);
 	pthread_mutex_lock(&log->lock);
 	record(log, &stamped);

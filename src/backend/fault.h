@@ -66,6 +66,9 @@ int fault_log_set_handler(struct fault_log *log, dma_fault_handler_t handler, vo
 /* Take out up to @max records, oldest first; returns how many. @lost may be NULL. */
 size_t fault_log_read(struct fault_log *log, struct dma_fault *faults, size_t max, uint64_t *lost);
 
+/* CLOCK_MONOTONIC, as records are stamped with it. */
+uint64_t fault_log_now(void);
+
 /* Faults reported, ever. */
 uint64_t fault_log_count(const struct fault_log *log);
 

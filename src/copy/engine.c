@@ -201,7 +201,7 @@ void ts_copy_close(struct ts_copy *copy)
 	if (!copy)
 		return;
 	/* Where nothing cuts its access, an engine that goes on may still use the memory. */
-	if (engine_disable(copy) && !dma_need_unmap(copy->dev))
+	if (engine_disable(copy) && !dma_get_merge_boundary(copy->dev))
 		return;
 	copy_free(copy);
 }

@@ -46,6 +46,9 @@ int dma_dev_attach(struct dma_space *space, const struct dma_dev_options *option
 	dev->be = space->be;
 	dev->bus_limit = options->bus_limit;
 	dev->untrusted = options->untrusted;
+	dev->noncoherent = options->port.noncoherent;
+	dev->bouncing = options->bouncing;
+	dev->observed = space->be->observer;
 	dev->uri = memcpy(dev + 1, options->uri, uri_size);
 	snprintf(dev->name, sizeof(dev->name), "%s", options->uri);
 	dma_limits_init(dev);
@@ -57,6 +60,9 @@ int dma_dev_attach(struct dma_space *space, const struct dma_dev_options *option
 		base_free(dev);
 		return err;
 	}
+	if (space->be->observer)
+		space->be->observer->ops->attached(space->be->observer, dev, dev->number, dev->uri,
+						   !dev->noncoherent);
 	*attached = dev;
 	return 0;
 }
@@ -88,6 +94,20 @@ static bool detach(struct dma_dev *dev, bool opened)
 	return last;
 }
 
+/* Where nothing is translated, the buffers that were lent are all there is to leak. */
+static void reclaim_buffers(struct dma_dev *dev)
+{
+	struct bounce_list list = {NULL};
+	size_t left;
+
+	if (dev->be->translates || !dev->bounced)
+		return;
+	left = bounce_list_add_owned(&list, dev);
+	bounce_list_finish(&list);
+	if (left)
+		dma_count_leaks(dev->space, left);
+}
+
 /* Stop the device and free it; true if it was the last of its space. */
 static bool take_apart(struct dma_dev *dev, bool opened)
 {
@@ -96,6 +116,10 @@ static bool take_apart(struct dma_dev *dev, bool opened)
 	if (dev->model_ops)
 		dev->model_ops->close(dev->model);
 	dev->be->ops->port_close(dev->be, dev->port);
+	if (dev->be->observer)
+		dev->be->observer->ops->detached(dev->be->observer, dev->number);
+	reclaim_buffers(dev);
+	dma_dev_set_bounce(dev, NULL);
 	last = detach(dev, opened);
 	base_free(dev);
 	return last;
@@ -135,6 +159,21 @@ void dma_dev_close(struct dma_dev *dev)
 	}
 	if (take_apart(dev, true))
 		dma_space_discard(space);
+}
+
+int dma_dev_set_bounce(struct dma_dev *dev, struct dma_bounce *bounce)
+{
+	struct dma_bounce *former;
+	int err = dma_space_check(dev->space);
+
+	if (err)
+		return err;
+	if (bounce)
+		bounce_get(bounce);
+	former = __atomic_exchange_n(&dev->bounce, bounce, __ATOMIC_ACQ_REL);
+	if (former)
+		bounce_put(former);
+	return 0;
 }
 
 struct dma_space *dma_dev_space(struct dma_dev *dev)

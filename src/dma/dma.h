@@ -22,6 +22,15 @@
  * that is misused does the safe part: the device never keeps access that the
  * caller thinks is gone.
  *
+ * Settling: where the CPU's bytes and the device's are two copies (a bounce buffer,
+ * a cache that the device does not see), a mapping that ends is settled: the device
+ * loses its access, then what it wrote is copied back, then the buffer is free. Such
+ * mappings are known by their record (IOVA_SETTLED) or by a flag of the state, so no
+ * other mapping pays for them. settle.c does the copying, reach.c decides who needs it.
+ *
+ * Observing: a space may have an observer (base/observe.h). Its bit in the generation
+ * word leads every call to the long way, which tells it what happens.
+ *
  * Locking
  *  - `registry` (space.c): the list of spaces. Held while a thread that ends
  *    returns its caches, and over fork(), then with every IOVA allocator's lock.
@@ -47,6 +56,8 @@
 
 #include "backend/backend.h"
 #include "base/base.h"
+#include "base/observe.h"
+#include "bounce/bounce.h"
 #include "iova/iova.h"
 #include "memory/memory.h"
 
@@ -57,6 +68,7 @@
 /* Reasons to leave the fast path, in the low bits of the backend's generation. */
 #define WATCH_FORKED 1U
 #define WATCH_DIRECT 2U /* nothing is translated */
+#define WATCH_OBSERVED PGT_GEN_OBSERVED
 
 /*
  * Where the thread's next link is likely to go: the part of one reservation that
@@ -94,6 +106,7 @@ struct dma_slot {
 struct dma_space {
 	struct backend *be;
 	uint64_t present; /* bits of which a leaf has some and a mark none */
+	bool bounced; /* something was bounced here, ever */
 	struct iova_space iova;
 	pthread_mutex_t lock;
 	struct dma_dev *devices;
@@ -103,13 +116,25 @@ struct dma_space {
 	struct dma_slot *slots[BASE_MAX_THREADS]; /* by thread number; [0] stays NULL */
 };
 
+/* Whether, and when, a device uses bounce buffers. */
+enum dma_bouncing {
+	BOUNCE_AS_NEEDED,
+	BOUNCE_ALWAYS,
+	BOUNCE_NEVER, /* what would have to be bounced fails */
+};
+
 struct dma_dev {
 	struct dma_space *space;
 	struct backend *be;
+	uint64_t short_limit_pfn; /* limit_pfn; 0 if something keeps the device off the short way */
 	uint64_t limit_pfn; /* last granule that streaming and two-step mappings may use */
 	uint64_t bus_limit; /* last address that the bus carries */
 	bool untrusted; /* unaligned memory must be bounced */
-	bool odd; /* something keeps streaming maps off the short way */
+	bool noncoherent; /* it does not see the CPU's caches */
+	enum dma_bouncing bouncing;
+	bool bounced; /* something was bounced for it, ever */
+	bool observed; /* the space has an observer */
+	struct dma_bounce *bounce; /* the pool to use; NULL for the default ones */
 	uint64_t mask;
 	uint64_t coherent_mask;
 	unsigned int max_seg_size;
@@ -129,7 +154,14 @@ struct dma_dev_options {
 	struct port_options port;
 	uint64_t bus_limit;
 	bool untrusted;
+	enum dma_bouncing bouncing;
 };
+
+/* Whether every mapping of the device must be settled when it ends. */
+static __always_inline bool dma_dev_settles(const struct dma_dev *dev)
+{
+	return dev->noncoherent || dev->bouncing == BOUNCE_ALWAYS;
+}
 
 /*
  * Make a space over a backend, which it owns from then on, also on failure. A
@@ -154,8 +186,17 @@ int dma_dev_reserve(struct dma_dev *dev, const struct iova_window *windows, size
 /* Give an attached device its model in software, which it owns from then on. */
 void dma_dev_set_model(struct dma_dev *dev, const struct dma_model_ops *ops, void *model);
 
+/* Let @observer look on in a space without devices; the space ends it when it closes. */
+void dma_space_observe(struct dma_space *space, struct base_observer *observer);
+
 /* limits.c: what a new device starts with. */
 void dma_limits_init(struct dma_dev *dev);
+
+/* The last address that the device's mask and its bus reach. */
+static inline uint64_t dma_dev_reach(const struct dma_dev *dev)
+{
+	return dev->mask < dev->bus_limit ? dev->mask : dev->bus_limit;
+}
 
 /* Why iova_alloc() has failed, as the error text. */
 void dma_no_iova(struct dma_dev *dev, size_t size);
@@ -204,6 +245,24 @@ static inline int dma_space_check(const struct dma_space *space)
 								  : dma_space_refuse_forked(space);
 }
 
+/*
+ * Where the program called the API, for observers: every public function notes it
+ * before it takes the long way.
+ */
+extern thread_local_ie const void *dma_caller;
+#define DMA_CALLED() ((void)(dma_caller = __builtin_return_address(0)))
+
+/* The space's observer, or NULL. */
+static __always_inline struct base_observer *dma_observer(const struct backend *be)
+{
+	uint64_t gen = dma_gen_watch(be);
+
+	return likely(!(gen & WATCH_OBSERVED)) || gen & WATCH_FORKED ? NULL : be->observer;
+}
+
+/* Mappings were found live when something closed. */
+void dma_count_leaks(struct dma_space *space, uint64_t count);
+
 /* Count a misuse and set the error text: the void calls' way to complain. */
 void dma_misuse(struct dma_space *space, const char *format, ...)
 	__attribute__((__cold__, __format__(__printf__, 2, 3)));
@@ -222,8 +281,91 @@ int dma_link(struct dma_space *space, dma_addr_t iova, const struct phys_vec *ve
 void dma_flush_marks(struct dma_space *space, struct dma_slot *slot, dma_addr_t iova,
 		     uint64_t size);
 
+/*
+ * The same where the device cannot have all of it itself: parts of pieces are bounced,
+ * caches are written back. *@bounced tells whether something was. Failure leaves
+ * nothing behind.
+ */
+int dma_link_copied(struct dma_dev *dev, dma_addr_t iova, const struct phys_vec *vec,
+		    size_t nr_vecs, uint64_t bytes, enum dma_data_direction dir,
+		    unsigned long attrs, bool *bounced);
+
 /* Make links visible. @iova aligned, @size whole granules. */
 int dma_sync_links(struct dma_space *space, dma_addr_t iova, uint64_t size, bool whole);
+
+/* reach.c: whether a device can and may reach memory itself. */
+
+enum dma_reach {
+	REACH_ITSELF,
+	REACH_BOUNCED, /* through a bounce buffer */
+	REACH_REFUSED, /* it would need a bounce buffer or a sync, and neither is possible */
+};
+
+/*
+ * For memory that memory_check() has passed, or would refuse; without error text.
+ * Behind an IOMMU: what keeps the device from the memory itself. On direct: also
+ * what it cannot address.
+ */
+enum dma_reach dma_reach(const struct dma_dev *dev, phys_addr_t phys, uint64_t size,
+			 enum dma_data_direction dir, unsigned long attrs);
+
+/* What is wrong, as the error text; returns @err. */
+int dma_reach_refused(const struct dma_dev *dev, int err, const char *what, phys_addr_t phys,
+		      uint64_t size);
+
+/* Of memory that is bounced behind an IOMMU: all of it, or only granules that are shared. */
+bool dma_must_bounce_whole(const struct dma_dev *dev, phys_addr_t phys);
+
+/*
+ * Lend a buffer for the memory, which the CPU can reach, and copy it in. 0 and its
+ * address; -ENOMEM with the error text.
+ */
+int dma_lend(struct dma_dev *dev, phys_addr_t phys, uint64_t size, uint64_t alloc_align_mask,
+	     uint64_t min_align_mask, enum dma_data_direction dir, unsigned long attrs,
+	     phys_addr_t *lent);
+
+/* What was lent was never seen by a device: the buffer at @lent is free again. */
+void dma_take_back(phys_addr_t lent);
+
+/* Whether what the device wrote comes back to the caller when a mapping ends. */
+static inline bool dma_copies_back(enum dma_data_direction dir, unsigned long attrs)
+{
+	return (dir == DMA_BIDIRECTIONAL || dir == DMA_FROM_DEVICE) &&
+	       !(attrs & DMA_ATTR_SKIP_CPU_SYNC);
+}
+
+/* settle.c: the CPU's side of mappings that are two copies. */
+
+/* Runs of memory that follow each other: what one part of a removal goes through. */
+#define SETTLE_RUNS 64
+
+struct dma_settling {
+	struct bounce_list bounced;
+	struct phys_vec run[SETTLE_RUNS]; /* memory whose cache lines must be dropped */
+	size_t nr_runs;
+};
+
+struct dma_removal;
+
+/*
+ * What a device that does not see the CPU's caches needs before its memory is linked,
+ * and after: nothing for other devices. What the CPU does not cache, or an attribute
+ * says so of, the device sees itself. Prepare: 0; -ENOMEM with the error text.
+ */
+int dma_cache_prepare(struct dma_dev *dev, phys_addr_t phys, uint64_t size, unsigned long attrs);
+void dma_cache_clean(struct dma_dev *dev, phys_addr_t phys, uint64_t size, unsigned long attrs);
+
+/*
+ * Look at what is linked in [iova, iova + size) before it is removed. Returns how many
+ * bytes fit into @settling, at least a granule and in whole granules: what remains is
+ * for a second part.
+ */
+uint64_t dma_settle_collect(const struct dma_removal *removal, dma_addr_t iova, uint64_t size,
+			    struct dma_settling *settling);
+/* The device has lost its access to a part: drop the cache lines. */
+void dma_settle_caches(struct dma_dev *dev, const struct dma_settling *settling);
+/* Bounce buffers go whole: widen a range that cuts one. Whether it did. */
+bool dma_settle_widen(struct dma_dev *dev, dma_addr_t *first, uint64_t *length);
 
 /* unlink.c: take memory away again. */
 
@@ -234,13 +376,38 @@ enum dma_after_unlink {
 };
 
 /*
- * Remove what is linked in the retired or reserved granules [iova, iova + size), of
- * which [iova, iova + linked) should be linked and the rest should not; anything
- * else is misuse, and removed as well. Strict, unless @gather fits: then final with
- * its end. @what names the caller for the error text.
+ * The retired or reserved granules [iova, iova + size), of which [iova, iova +
+ * linked) should be linked and the rest should not.
  */
-void dma_take_away(struct dma_space *space, dma_addr_t iova, uint64_t size, uint64_t linked,
-		   enum dma_after_unlink after, struct dma_gather *gather, const char *what);
+struct dma_removal {
+	dma_addr_t iova;
+	uint64_t size;
+	uint64_t linked;
+	enum dma_after_unlink after;
+	struct dma_gather *gather; /* NULL, or one that fits the space */
+	const char *what; /* names the call for the error text */
+	bool told; /* that it was misused */
+	/* For settling: whose mapping it is (NULL: nothing to settle), and the call's arguments. */
+	struct dma_dev *settle;
+	dma_addr_t addr; /* first byte */
+	uint64_t bytes;
+	enum dma_data_direction dir;
+	unsigned long attrs;
+};
+
+/*
+ * Remove what is linked there; what is not as it should be is misuse, and removed as
+ * well. Strict, unless there is a gather: then final with its end.
+ */
+void dma_take_away(struct dma_space *space, const struct dma_removal *removal);
+
+/* A misuse: an unlink of [iova, iova + size) took all of [first, last]. */
+void dma_tell_cut(struct dma_space *space, const char *what, dma_addr_t iova, uint64_t size,
+		  dma_addr_t first, dma_addr_t last) __cold;
+
+/* The same for a retired granule, the long way, with nothing to settle. */
+void dma_take_away_granule(struct dma_space *space, dma_addr_t iova, struct dma_gather *gather,
+			   const char *what) __cold;
 
 /* One strict request. */
 void dma_invalidate(struct dma_space *space, struct dma_slot *slot, dma_addr_t first,
@@ -259,6 +426,8 @@ static inline struct dma_gather *dma_gather_for(struct dma_gather *gather,
 
 /* Add a range, making room first if there is none. */
 void dma_gather_add(struct dma_gather *gather, dma_addr_t iova, uint64_t size, bool unmark);
+/* Buffers that are settled with the gather's next invalidation. */
+void dma_gather_add_bounced(struct dma_gather *gather, const struct bounce_list *bounced);
 
 /* By what the gather's marks are known in its space; never 0. */
 uint64_t dma_gather_mark(struct dma_gather *gather, struct dma_slot *slot);
@@ -266,15 +435,15 @@ uint64_t dma_gather_mark(struct dma_gather *gather, struct dma_slot *slot);
 /*
  * The short way to take one granule away. Retires it, if it is live with @kind and
  * the cursor is there; false: nothing has changed, take the long way. The cursor
- * comes first, because a granule that was retired must be seen through.
+ * comes first, because a granule that was retired must be seen through. @gen is the
+ * generation word, perhaps without the observer's bit.
  */
-static __always_inline bool dma_drop_granule(struct dma_dev *dev, dma_addr_t iova,
+static __always_inline bool dma_drop_granule(struct dma_dev *dev, uint64_t gen, dma_addr_t iova,
 					     enum iova_kind kind, struct dma_gather *gather,
 					     const char *what)
 {
 	struct dma_space *space = dev->space;
 	struct dma_slot *slot = space->slots[base_thread];
-	uint64_t gen = dma_gen_watch(dev->be);
 
 	if (unlikely(!slot || gen & PGT_GEN_WATCH || iova - slot->cursor.base >= PGT_TABLE_SPAN ||
 		     slot->cursor.gen != gen ||
@@ -282,7 +451,7 @@ static __always_inline bool dma_drop_granule(struct dma_dev *dev, dma_addr_t iov
 		return false;
 	counter_step(&slot->frees);
 	if (unlikely(!pgt_cursor_unlink(&slot->cursor, gen, iova, space->present))) {
-		dma_take_away(space, iova, GRANULE, GRANULE, RELEASE_IOVA, gather, what);
+		dma_take_away_granule(space, iova, gather, what);
 		return true;
 	}
 	counter_step(&slot->page_unlinks);

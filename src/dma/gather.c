@@ -7,12 +7,24 @@
  */
 #include "dma/dma.h"
 
+static inline void tell_begun(struct dma_dev *dev, const struct dma_gather *gather)
+{
+	struct base_observer *observer = dma_observer(dev->be);
+
+	if (observer)
+		observer->ops->gather_begun(observer, dma_caller, gather);
+}
+
 void dma_gather_begin(struct dma_dev *dev, struct dma_gather *gather)
 {
+	DMA_CALLED();
 	gather->space = dev && dev->be->translates ? dev->space : NULL;
 	gather->free_tables = NULL;
+	gather->bounced = NULL;
 	gather->count = 0;
 	gather->mark = 0;
+	if (gather->space)
+		tell_begun(dev, gather);
 }
 
 /* Thread number and a count of its own: unique in the space for a thousand million gathers. */
@@ -54,6 +66,12 @@ static void flush(struct dma_gather *gather)
 	if (unlikely(gather->free_tables))
 		be->ops->free_tables(be, gather->free_tables);
 	gather->free_tables = NULL;
+	if (unlikely(gather->bounced)) {
+		struct bounce_list bounced = {gather->bounced};
+
+		bounce_list_finish(&bounced);
+		gather->bounced = NULL;
+	}
 	for (size_t i = 0; i < gather->count; i++) {
 		dma_addr_t first = gather->range[i].addr;
 		uint64_t size = gather->range[i].info & GATHER_BYTES;
@@ -83,11 +101,23 @@ void dma_gather_add(struct dma_gather *gather, dma_addr_t iova, uint64_t size, b
 	gather->count++;
 }
 
+void dma_gather_add_bounced(struct dma_gather *gather, const struct bounce_list *bounced)
+{
+	struct bounce_list all = {gather->bounced};
+
+	bounce_list_join(&all, bounced);
+	gather->bounced = all.first;
+}
+
 /* A call with a gather that has ended, which nobody will end again, must be strict. */
 void dma_gather_end(struct dma_gather *gather)
 {
+	struct base_observer *observer = gather->space ? dma_observer(gather->space->be) : NULL;
+
 	if (gather->space && gather->count && !dma_space_check(gather->space))
 		flush(gather);
+	if (observer)
+		observer->ops->gather_ended(observer, gather);
 	gather->count = 0;
 	gather->space = NULL;
 }

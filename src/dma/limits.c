@@ -15,6 +15,11 @@ static void update_limit(struct dma_dev *dev)
 	dev->limit_pfn = (last >> GRANULE_SHIFT) - ((last & GRANULE_MASK) != GRANULE_MASK);
 	if (last < GRANULE_MASK)
 		dev->limit_pfn = 0;
+	/* No address is below this limit: the short ways find none, and leave it to the long. */
+	dev->short_limit_pfn = dev->untrusted || dma_dev_settles(dev) ||
+					       dev->min_align_mask > GRANULE_MASK
+				       ? 0
+				       : dev->limit_pfn;
 }
 
 void dma_limits_init(struct dma_dev *dev)
@@ -23,7 +28,6 @@ void dma_limits_init(struct dma_dev *dev)
 	dev->coherent_mask = DMA_BIT_MASK(32);
 	dev->max_seg_size = 65536;
 	dev->seg_boundary = 0xffffffffUL;
-	dev->odd = dev->untrusted;
 	update_limit(dev);
 }
 
@@ -153,7 +157,7 @@ int dma_set_min_align_mask(struct dma_dev *dev, unsigned int mask)
 			"minimum alignment mask 0x%x of %s must be a power of two minus one", mask,
 			dev->name);
 	dev->min_align_mask = mask;
-	dev->odd = dev->untrusted || mask > GRANULE_MASK;
+	update_limit(dev);
 	return 0;
 }
 
@@ -164,16 +168,29 @@ unsigned long dma_get_merge_boundary(struct dma_dev *dev)
 
 bool dma_need_unmap(struct dma_dev *dev)
 {
-	return dev->be->translates;
+	return dev->be->translates || __atomic_load_n(&dev->bounced, __ATOMIC_RELAXED) ||
+	       dma_observer(dev->be);
+}
+
+/* Whether a single mapping of any memory may have to be bounced as a whole. */
+static bool may_bounce(struct dma_dev *dev)
+{
+	if (dev->bouncing == BOUNCE_NEVER)
+		return false;
+	if (!dev->be->translates && dma_addressing_limited(dev))
+		return true;
+	return dev->untrusted || dma_dev_settles(dev);
 }
 
 size_t dma_max_mapping_size(struct dma_dev *dev)
 {
-	(void)dev;
-	return SIZE_MAX;
+	return may_bounce(dev) ? bounce_max_size(dev->min_align_mask) : SIZE_MAX;
 }
 
 size_t dma_opt_mapping_size(struct dma_dev *dev)
 {
-	return dev->be->translates ? GRANULE << (IOVA_CACHE_ORDERS - 1) : SIZE_MAX;
+	size_t best = dev->be->translates ? GRANULE << (IOVA_CACHE_ORDERS - 1) : SIZE_MAX;
+	size_t most = dma_max_mapping_size(dev);
+
+	return best < most ? best : most;
 }

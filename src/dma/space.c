@@ -5,6 +5,8 @@
 
 #include "dma/dma.h"
 
+thread_local_ie const void *dma_caller;
+
 static pthread_mutex_t registry = PTHREAD_MUTEX_INITIALIZER;
 static struct dma_space *spaces;
 static uint64_t leaked;
@@ -71,7 +73,8 @@ static bool memory_is_mapped(phys_addr_t base, phys_addr_t last)
 	for (struct dma_space *space = spaces; space && !mapped; space = space->next) {
 		struct backend *be = space->be;
 
-		mapped = be->translates && be->ops->maps_phys(be, base, last);
+		mapped = (be->translates && be->ops->maps_phys(be, base, last)) ||
+			 bounce_stands_for(base, last);
 		if (!mapped)
 			be->ops->drain(be);
 	}
@@ -117,6 +120,12 @@ no_memory:
 	return base_error(-ENOMEM, "no memory for an I/O address space; free some");
 }
 
+void dma_space_observe(struct dma_space *space, struct base_observer *observer)
+{
+	space->be->observer = observer;
+	__atomic_fetch_or(&space->be->gen_watch, WATCH_OBSERVED, __ATOMIC_RELEASE);
+}
+
 struct leaks {
 	struct dma_space *space;
 	uint64_t count;
@@ -133,6 +142,20 @@ static void count_leak(void *arg, uint64_t pfn, uint64_t pages, enum iova_kind k
 	leaks->count++;
 }
 
+/*
+ * Buffers that nobody will ask for any more. Some may be linked where nothing is live, by
+ * a state that had been freed.
+ */
+static void take_buffers_back(struct dma_space *space)
+{
+	struct bounce_list list = {NULL};
+
+	if (!space->bounced)
+		return;
+	bounce_list_add_owned(&list, space);
+	bounce_list_finish(&list);
+}
+
 static void leave_registry(struct dma_space *space)
 {
 	pthread_mutex_lock(&registry);
@@ -145,28 +168,41 @@ static void leave_registry(struct dma_space *space)
 	pthread_mutex_unlock(&registry);
 }
 
+void dma_count_leaks(struct dma_space *space, uint64_t count)
+{
+	pthread_mutex_lock(&registry);
+	leaked += count;
+	pthread_mutex_unlock(&registry);
+	base_error(0,
+		   "closed %s with %llu reservations or mappings still live; unmap or destroy them "
+		   "before closing the device",
+		   space->be->translates ? "an address space" : "a device",
+		   (unsigned long long)count);
+}
+
 void dma_space_discard(struct dma_space *space)
 {
 	bool forked = dma_gen_watch(space->be) & WATCH_FORKED;
 	struct backend *be = space->be;
 	bool translates = be->translates;
+	struct base_observer *observer;
 
 	if (!forked) {
 		struct leaks leaks = {.space = space};
 
+		if (be->observer)
+			be->observer->ops->closing(be->observer);
 		leave_registry(space);
 		if (translates)
 			iova_for_each_live(&space->iova, count_leak, &leaks);
-		pthread_mutex_lock(&registry);
-		leaked += leaks.count;
-		pthread_mutex_unlock(&registry);
+		take_buffers_back(space);
 		if (leaks.count)
-			base_error(0,
-				   "closed an address space with %llu reservations or mappings "
-				   "still live; unmap or destroy them before closing the device",
-				   (unsigned long long)leaks.count);
+			dma_count_leaks(space, leaks.count);
 	}
+	observer = be->observer;
 	be->ops->close(be, forked);
+	if (observer)
+		observer->ops->closed(observer, forked);
 	if (translates)
 		iova_space_exit(&space->iova);
 	for (size_t i = 0; i < BASE_MAX_THREADS; i++)

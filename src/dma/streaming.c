@@ -26,81 +26,118 @@ static int check_map(struct dma_dev *dev, phys_addr_t phys, size_t size,
 	return memory_check(phys, size, &record);
 }
 
-static dma_addr_t map_direct(struct dma_dev *dev, phys_addr_t phys, size_t size,
-			     unsigned long attrs)
+/* What the device gets itself and what must be bounced; REACH_REFUSED with the error text. */
+static enum dma_reach map_reach(struct dma_dev *dev, phys_addr_t phys, size_t size,
+				enum dma_data_direction dir, unsigned long attrs)
 {
-	uint64_t limit = dev->mask < dev->bus_limit ? dev->mask : dev->bus_limit;
+	enum dma_reach reach;
 
-	if (likely(phys + size - 1 <= limit))
-		return phys;
-	base_error(-ENOMEM,
-		   "map of %zu bytes at 0x%llx: %s reaches addresses up to 0x%llx only, and %s; "
-		   "%s",
-		   size, (unsigned long long)phys, dev->name, (unsigned long long)limit,
-		   attrs & (DMA_ATTR_MMIO | DMA_ATTR_REQUIRE_COHERENT) ||
-				   !memory_cpu_address(phys, size)
-			   ? "this memory must not be bounced"
-			   : "no bounce pool is set up",
-		   dev->mask < dev->bus_limit
-			   ? "set a wider mask with dma_set_mask_and_coherent()"
-			   : "its bus carries no more, so use memory at lower addresses");
-	return DMA_MAPPING_ERROR;
+	if (attrs & DMA_ATTR_REQUIRE_COHERENT && dev->noncoherent) {
+		base_error(-EOPNOTSUPP,
+			   "map of 0x%llx: DMA_ATTR_REQUIRE_COHERENT, and %s is not coherent",
+			   (unsigned long long)phys, dev->name);
+		return REACH_REFUSED;
+	}
+	/* Behind an IOMMU, MMIO is never bounced for its alignment. */
+	if (attrs & DMA_ATTR_MMIO && dev->be->translates && !dma_must_bounce_whole(dev, phys))
+		return REACH_ITSELF;
+	reach = dma_reach(dev, phys, size, dir, attrs);
+	if (reach == REACH_REFUSED)
+		dma_reach_refused(dev, -EPERM, "map", phys, size);
+	return reach;
 }
 
-/* An unaligned buffer of an untrusted device would have to be bounced. */
-static int check_bounce(struct dma_dev *dev, phys_addr_t phys, size_t size, unsigned long attrs)
+static dma_addr_t map_direct(struct dma_dev *dev, phys_addr_t phys, size_t size,
+			     enum dma_data_direction dir, unsigned long attrs)
 {
-	if (!dev->untrusted || attrs & DMA_ATTR_MMIO || !((phys | size) & GRANULE_MASK))
-		return 0;
-	return base_error(-ENOMEM,
-			  "map of %zu bytes at 0x%llx: %s is untrusted, so memory that is not "
-			  "whole granules must be bounced, and %s; align it to 4096 bytes",
-			  size, (unsigned long long)phys, dev->name,
-			  attrs & DMA_ATTR_REQUIRE_COHERENT || !memory_cpu_address(phys, size)
-				  ? "this memory must not be"
-				  : "no bounce pool is set up");
+	phys_addr_t lent;
+
+	switch (map_reach(dev, phys, size, dir, attrs)) {
+	case REACH_ITSELF:
+		return phys;
+	case REACH_BOUNCED:
+		if (!dma_lend(dev, phys, size, 0, dev->min_align_mask, dir, attrs, &lent))
+			return lent;
+		break;
+	case REACH_REFUSED:
+		break;
+	}
+	return DMA_MAPPING_ERROR;
 }
 
 /* 0; or -errno, and nothing is linked and the IOVA is given back. */
 static int map_granules(struct dma_dev *dev, struct dma_slot *slot, dma_addr_t iova,
-			phys_addr_t phys, size_t size, enum dma_data_direction dir,
-			unsigned long attrs)
+			phys_addr_t phys, size_t size, enum iova_kind kind,
+			enum dma_data_direction dir, unsigned long attrs)
 {
 	struct dma_space *space = dev->space;
 	const struct phys_vec vec = {phys, size};
 	uint64_t pages = pages_of(phys, size), bytes = pages << GRANULE_SHIFT;
 	int err = dma_link(space, iova, &vec, 1, (phys & GRANULE_MASK) + size, dir,
-			   attrs & ~PGT_ATTR_PAGES);
+			   attrs & ~PGT_ATTR_PRIVATE);
 	uint64_t linked = err ? 0 : bytes;
 
 	if (!err && dev->be->needs_sync)
 		err = dma_sync_links(space, iova, bytes, false);
 	if (!err)
 		return 0;
-	iova_retire(&space->iova, slot_iova(slot), iova >> GRANULE_SHIFT, pages, IOVA_STREAMING);
-	dma_take_away(space, iova, bytes, linked, RELEASE_IOVA, NULL, "undoing a map");
+	iova_retire(&space->iova, slot_iova(slot), iova >> GRANULE_SHIFT, pages, kind);
+	dma_take_away(space, &(struct dma_removal){
+				     .iova = iova,
+				     .size = bytes,
+				     .linked = linked,
+				     .after = RELEASE_IOVA,
+				     .what = "undoing a map",
+			     });
 	return err;
 }
 
-static __cold dma_addr_t map_long(struct dma_dev *dev, phys_addr_t phys, size_t size,
-				  enum dma_data_direction dir, unsigned long attrs)
+/* Let the device at @phys, which it may have itself. */
+static dma_addr_t map_iova(struct dma_dev *dev, phys_addr_t phys, size_t size, enum iova_kind kind,
+			   enum dma_data_direction dir, unsigned long attrs)
 {
 	struct dma_space *space = dev->space;
-	struct dma_slot *slot;
-	uint64_t pfn, pages = pages_of(phys, size);
+	struct dma_slot *slot = dma_slot(space);
+	uint64_t pfn;
 
-	if (check_map(dev, phys, size, dir))
+	if (dma_cache_prepare(dev, phys, size, attrs))
 		return DMA_MAPPING_ERROR;
-	if (!dev->be->translates)
-		return map_direct(dev, phys, size, attrs);
+	pfn = iova_alloc(&space->iova, slot_iova(slot), pages_of(phys, size), 0, dev->limit_pfn,
+			 kind);
+	if (!pfn) {
+		dma_no_iova(dev, size);
+		return DMA_MAPPING_ERROR;
+	}
+	if (map_granules(dev, slot, pfn << GRANULE_SHIFT, phys, size, kind, dir, attrs))
+		return DMA_MAPPING_ERROR;
+	dma_cache_clean(dev, phys, size, attrs);
+	slot_count(slot, &slot->allocs, 1);
+	return pfn << GRANULE_SHIFT | (phys & GRANULE_MASK);
+}
+
+static dma_addr_t map_bounced(struct dma_dev *dev, phys_addr_t phys, size_t size,
+			      enum dma_data_direction dir, unsigned long attrs)
+{
+	phys_addr_t lent;
+	dma_addr_t addr;
+
+	if (dma_lend(dev, phys, size, GRANULE_MASK, dev->min_align_mask, dir, attrs, &lent))
+		return DMA_MAPPING_ERROR;
+	addr = map_iova(dev, lent, size, IOVA_SETTLED, dir, attrs);
+	if (addr == DMA_MAPPING_ERROR)
+		dma_take_back(lent);
+	return addr;
+}
+
+static dma_addr_t map_translated(struct dma_dev *dev, phys_addr_t phys, size_t size,
+				 enum dma_data_direction dir, unsigned long attrs)
+{
 	if (attrs & DMA_ATTR_CC_SHARED) {
 		base_error(-EINVAL,
 			   "map of 0x%llx: DMA_ATTR_CC_SHARED has no meaning behind an IOMMU",
 			   (unsigned long long)phys);
 		return DMA_MAPPING_ERROR;
 	}
-	if (check_bounce(dev, phys, size, attrs))
-		return DMA_MAPPING_ERROR;
 	if (dev->min_align_mask > GRANULE_MASK) {
 		base_error(-EINVAL,
 			   "map of 0x%llx: the minimum alignment mask 0x%x of %s is wider than "
@@ -108,35 +145,38 @@ static __cold dma_addr_t map_long(struct dma_dev *dev, phys_addr_t phys, size_t 
 			   (unsigned long long)phys, dev->min_align_mask, dev->name);
 		return DMA_MAPPING_ERROR;
 	}
-	slot = dma_slot(space);
-	pfn = iova_alloc(&space->iova, slot_iova(slot), pages, 0, dev->limit_pfn, IOVA_STREAMING);
-	if (!pfn) {
-		dma_no_iova(dev, size);
-		return DMA_MAPPING_ERROR;
+	switch (map_reach(dev, phys, size, dir, attrs)) {
+	case REACH_ITSELF:
+		return map_iova(dev, phys, size, dev->noncoherent ? IOVA_SETTLED : IOVA_STREAMING,
+				dir, attrs);
+	case REACH_BOUNCED:
+		return map_bounced(dev, phys, size, dir, attrs);
+	case REACH_REFUSED:
+		break;
 	}
-	if (map_granules(dev, slot, pfn << GRANULE_SHIFT, phys, size, dir, attrs))
-		return DMA_MAPPING_ERROR;
-	slot_count(slot, &slot->allocs, 1);
-	return pfn << GRANULE_SHIFT | (phys & GRANULE_MASK);
+	return DMA_MAPPING_ERROR;
 }
 
-dma_addr_t dma_map_phys(struct dma_dev *dev, phys_addr_t phys, size_t size,
-			enum dma_data_direction dir, unsigned long attrs)
+/*
+ * Inside one granule of plain memory, and nothing special about the device. @gen is the
+ * generation word, perhaps without the observer's bit. DMA_MAPPING_ERROR: take the long way.
+ */
+static __always_inline dma_addr_t map_page(struct dma_dev *dev, uint64_t gen, phys_addr_t phys,
+					   size_t size, enum dma_data_direction dir,
+					   unsigned long attrs)
 {
 	struct dma_space *space = dev->space;
 	struct dma_slot *slot = space->slots[base_thread];
 	struct backend *be = dev->be;
 	uint64_t offset = phys & GRANULE_MASK;
-	uint64_t gen = dma_gen_watch(be);
 	uint64_t pfn;
 
-	/* Inside one granule of plain memory, and nothing special about the device. */
-	if (unlikely(!slot || dev->odd | be->needs_sync || gen & PGT_GEN_WATCH || attrs ||
+	if (unlikely(!slot || be->needs_sync || gen & PGT_GEN_WATCH || attrs ||
 		     size - 1 >= GRANULE - offset || (unsigned int)dir >= DMA_NONE ||
 		     ((phys - offset) ^ memory_plain.match) & memory_plain.mask ||
-		     !iova_alloc_short(&space->iova, &slot->iova, 1, dev->limit_pfn, IOVA_STREAMING,
-				       &pfn)))
-		return map_long(dev, phys, size, dir, attrs);
+		     !iova_alloc_short(&space->iova, &slot->iova, 1, dev->short_limit_pfn,
+				       IOVA_STREAMING, &pfn)))
+		return DMA_MAPPING_ERROR;
 	if (likely(pgt_cursor_link(&slot->cursor, gen, pfn << GRANULE_SHIFT,
 				   (phys - offset) | be->leaf_bits[dir]))) {
 		counter_step(&slot->page_links);
@@ -145,23 +185,79 @@ dma_addr_t dma_map_phys(struct dma_dev *dev, phys_addr_t phys, size_t size,
 	}
 	iova_retire(&space->iova, &slot->iova, pfn, 1, IOVA_STREAMING);
 	iova_give_back(&space->iova, &slot->iova, pfn, 1);
-	return map_long(dev, phys, size, dir, attrs);
+	return DMA_MAPPING_ERROR;
+}
+
+static __cold dma_addr_t map_any(struct dma_dev *dev, phys_addr_t phys, size_t size,
+				 enum dma_data_direction dir, unsigned long attrs)
+{
+	if (check_map(dev, phys, size, dir))
+		return DMA_MAPPING_ERROR;
+	if (!dev->be->translates)
+		return map_direct(dev, phys, size, dir, attrs);
+	return map_translated(dev, phys, size, dir, attrs);
+}
+
+static dma_addr_t map_observed(struct dma_dev *dev, struct base_observer *observer,
+			       phys_addr_t phys, size_t size, enum dma_data_direction dir,
+			       unsigned long attrs)
+{
+	uint64_t gen = dma_gen_watch(dev->be) & ~WATCH_OBSERVED;
+	dma_addr_t addr = map_page(dev, gen, phys, size, dir, attrs);
+
+	if (addr == DMA_MAPPING_ERROR)
+		addr = map_any(dev, phys, size, dir, attrs);
+	if (addr != DMA_MAPPING_ERROR)
+		observer->ops->mapped(observer, dma_caller, dev, addr, phys, size, dir, attrs);
+	return addr;
+}
+
+static __attribute__((__noinline__)) dma_addr_t map_long(struct dma_dev *dev, phys_addr_t phys,
+							 size_t size, enum dma_data_direction dir,
+							 unsigned long attrs)
+{
+	struct base_observer *observer = dma_observer(dev->be);
+
+	if (observer)
+		return map_observed(dev, observer, phys, size, dir, attrs);
+	return map_any(dev, phys, size, dir, attrs);
+}
+
+static __always_inline dma_addr_t map(struct dma_dev *dev, phys_addr_t phys, size_t size,
+				      enum dma_data_direction dir, unsigned long attrs)
+{
+	uint64_t gen = dma_gen_watch(dev->be);
+	dma_addr_t addr;
+
+	/* First, so that an observed call saves nothing for a way that it does not take. */
+	if (unlikely(gen & PGT_GEN_WATCH))
+		return DMA_CALLED(), map_long(dev, phys, size, dir, attrs);
+	addr = map_page(dev, gen, phys, size, dir, attrs);
+	if (likely(addr != DMA_MAPPING_ERROR))
+		return addr;
+	return map_any(dev, phys, size, dir, attrs);
+}
+
+dma_addr_t dma_map_phys(struct dma_dev *dev, phys_addr_t phys, size_t size,
+			enum dma_data_direction dir, unsigned long attrs)
+{
+	return map(dev, phys, size, dir, attrs);
 }
 
 /*
  * How many granules to take away at @addr; 0: nothing is mapped there. What is
  * mapped with another size goes whole, and is misuse.
  */
-static __cold uint64_t unmap_mismatch(struct dma_dev *dev, dma_addr_t addr, size_t size)
+static __cold uint64_t unmap_mismatch(struct dma_dev *dev, dma_addr_t addr, size_t size,
+				      enum iova_kind *kind)
 {
 	struct dma_space *space = dev->space;
 	struct dma_slot *slot = dma_slot(space);
 	uint64_t pfn = addr >> GRANULE_SHIFT;
-	enum iova_kind kind = IOVA_STREAMING;
-	uint64_t pages = iova_live(&space->iova, pfn, &kind);
+	uint64_t pages = iova_live(&space->iova, pfn, kind);
 
-	if (pages && kind == IOVA_STREAMING &&
-	    !iova_retire(&space->iova, slot_iova(slot), pfn, pages, IOVA_STREAMING)) {
+	if (pages && *kind != IOVA_TWO_STEP &&
+	    !iova_retire(&space->iova, slot_iova(slot), pfn, pages, *kind)) {
 		dma_misuse(space,
 			   "unmap of %zu bytes at 0x%llx: %llu bytes are mapped there; all of it "
 			   "was unmapped",
@@ -184,76 +280,173 @@ static __cold uint64_t unmap_mismatch(struct dma_dev *dev, dma_addr_t addr, size
 	return 0;
 }
 
-static __cold void unmap_long(struct dma_dev *dev, dma_addr_t addr, size_t size,
-			      unsigned long attrs, struct dma_gather *gather)
+/* The granules at @addr are the caller's: how many, and whether they must be settled; 0: none. */
+static uint64_t retire_mapping(struct dma_dev *dev, struct dma_slot *slot, dma_addr_t addr,
+			       size_t size, enum iova_kind *kind)
+{
+	uint64_t pages = size - 1 < SIZE_MAX - 2 * GRANULE ? pages_of(addr, size) : 0;
+	struct iova_space *iova = &dev->space->iova;
+	uint64_t pfn = addr >> GRANULE_SHIFT;
+
+	*kind = IOVA_STREAMING;
+	if (dev->noncoherent || __atomic_load_n(&dev->space->bounced, __ATOMIC_RELAXED)) {
+		iova_live(iova, pfn, kind);
+		if (*kind != IOVA_SETTLED)
+			*kind = IOVA_STREAMING;
+	}
+	if (likely(pages && !iova_retire(iova, slot_iova(slot), pfn, pages, *kind)))
+		return pages;
+	return unmap_mismatch(dev, addr, size, kind);
+}
+
+/*
+ * Nothing is in the way of the device here; but a buffer that was lent comes back,
+ * whatever attributes say: what may not be bounced has no address of a buffer.
+ */
+static void unmap_direct(struct dma_dev *dev, dma_addr_t addr, enum dma_data_direction dir,
+			 unsigned long attrs)
+{
+	struct bounce_list list = {NULL};
+	struct bounce_mapping *bounced;
+
+	if (likely(!__atomic_load_n(&dev->bounced, __ATOMIC_RELAXED)))
+		return;
+	bounced = bounce_find(addr);
+	if (!bounced)
+		return;
+	/* As strict as it can be: what the device has begun is over before bytes are copied. */
+	dev->be->ops->drain(dev->be);
+	bounce_list_add(&list, bounced, dma_copies_back(dir, attrs));
+	bounce_list_finish(&list);
+}
+
+static __cold void unmap_any(struct dma_dev *dev, dma_addr_t addr, size_t size,
+			     enum dma_data_direction dir, unsigned long attrs,
+			     struct dma_gather *gather)
 {
 	struct dma_space *space = dev->space;
+	enum iova_kind kind;
 	struct dma_slot *slot;
-	uint64_t pages = size - 1 < SIZE_MAX - 2 * GRANULE ? pages_of(addr, size) : 0;
+	uint64_t pages;
 
-	if (dma_space_check(space) || !dev->be->translates || attrs & DMA_ATTR_CC_SHARED)
+	if (dma_space_check(space))
+		return;
+	if (!dev->be->translates) {
+		unmap_direct(dev, addr, dir, attrs);
+		return;
+	}
+	if (attrs & DMA_ATTR_CC_SHARED)
 		return;
 	slot = dma_slot(space);
-	if (!pages || iova_retire(&space->iova, slot_iova(slot), addr >> GRANULE_SHIFT, pages,
-				  IOVA_STREAMING)) {
-		pages = unmap_mismatch(dev, addr, size);
-		if (!pages)
+	pages = retire_mapping(dev, slot, addr, size, &kind);
+	if (!pages)
+		return;
+	slot_count(slot, &slot->frees, 1);
+	dma_take_away(space, &(struct dma_removal){
+				     .iova = addr & ~GRANULE_MASK,
+				     .size = pages << GRANULE_SHIFT,
+				     .linked = pages << GRANULE_SHIFT,
+				     .after = RELEASE_IOVA,
+				     .gather = gather,
+				     .what = "unmap",
+				     .settle = kind == IOVA_SETTLED ? dev : NULL,
+				     .addr = addr,
+				     .bytes = size,
+				     .dir = dir,
+				     .attrs = attrs,
+			     });
+}
+
+/* Inside one granule, with nothing to settle. */
+static __always_inline bool unmap_page(struct dma_dev *dev, uint64_t gen, dma_addr_t addr,
+				       size_t size, unsigned long attrs, struct dma_gather *gather)
+{
+	return likely(!attrs && size - 1 < GRANULE - (addr & GRANULE_MASK)) &&
+	       likely(dma_drop_granule(dev, gen, addr & ~GRANULE_MASK, IOVA_STREAMING, gather,
+				       "unmap"));
+}
+
+static __attribute__((__noinline__)) void unmap_long(struct dma_dev *dev, dma_addr_t addr,
+						     size_t size, enum dma_data_direction dir,
+						     unsigned long attrs, struct dma_gather *gather)
+{
+	struct base_observer *observer = dma_observer(dev->be);
+
+	if (observer) {
+		observer->ops->unmapping(observer, dma_caller, dev, addr, size, dir, attrs);
+		if (unmap_page(dev, dma_gen_watch(dev->be) & ~WATCH_OBSERVED, addr, size, attrs,
+			       gather))
 			return;
 	}
-	slot_count(slot, &slot->frees, 1);
-	dma_take_away(space, addr & ~GRANULE_MASK, pages << GRANULE_SHIFT, pages << GRANULE_SHIFT,
-		      RELEASE_IOVA, gather, "unmap");
+	unmap_any(dev, addr, size, dir, attrs, gather);
 }
 
 static __always_inline void unmap(struct dma_dev *dev, dma_addr_t addr, size_t size,
-				  unsigned long attrs, struct dma_gather *gather)
+				  enum dma_data_direction dir, unsigned long attrs,
+				  struct dma_gather *gather)
 {
-	if (unlikely(attrs || size - 1 >= GRANULE - (addr & GRANULE_MASK) ||
-		     !dma_drop_granule(dev, addr & ~GRANULE_MASK, IOVA_STREAMING, gather, "unmap")))
-		unmap_long(dev, addr, size, attrs, gather);
+	uint64_t gen = dma_gen_watch(dev->be);
+
+	if (unlikely(gen & PGT_GEN_WATCH)) {
+		DMA_CALLED();
+		unmap_long(dev, addr, size, dir, attrs, gather);
+	} else if (unlikely(!unmap_page(dev, gen, addr, size, attrs, gather))) {
+		unmap_any(dev, addr, size, dir, attrs, gather);
+	}
 }
 
 void dma_unmap_phys(struct dma_dev *dev, dma_addr_t addr, size_t size, enum dma_data_direction dir,
 		    unsigned long attrs)
 {
-	(void)dir;
-	unmap(dev, addr, size, attrs, NULL);
+	unmap(dev, addr, size, dir, attrs, NULL);
 }
 
 void dma_unmap_phys_gather(struct dma_dev *dev, dma_addr_t addr, size_t size,
 			   enum dma_data_direction dir, unsigned long attrs,
 			   struct dma_gather *gather)
 {
-	(void)dir;
-	unmap(dev, addr, size, attrs, dma_gather_for(gather, dev->space));
+	unmap(dev, addr, size, dir, attrs, dma_gather_for(gather, dev->space));
 }
 
 dma_addr_t dma_map_single_attrs(struct dma_dev *dev, void *ptr, size_t size,
 				enum dma_data_direction dir, unsigned long attrs)
 {
-	return dma_map_phys(dev, dma_virt_to_phys(ptr), size, dir, attrs);
+	return map(dev, dma_virt_to_phys(ptr), size, dir, attrs);
 }
 
+/*
+ * The same function, by another name: two that are alike a compiler may merge into one that
+ * calls the other, and that call is what observers would be told.
+ */
 void dma_unmap_single_attrs(struct dma_dev *dev, dma_addr_t addr, size_t size,
 			    enum dma_data_direction dir, unsigned long attrs)
-{
-	dma_unmap_phys(dev, addr, size, dir, attrs);
-}
+	__attribute__((__alias__("dma_unmap_phys")));
 
 dma_addr_t dma_map_resource(struct dma_dev *dev, phys_addr_t phys, size_t size,
 			    enum dma_data_direction dir, unsigned long attrs)
 {
-	return dma_map_phys(dev, phys, size, dir, attrs | DMA_ATTR_MMIO);
+	DMA_CALLED();
+	return map_long(dev, phys, size, dir, attrs | DMA_ATTR_MMIO);
 }
 
 void dma_unmap_resource(struct dma_dev *dev, dma_addr_t addr, size_t size,
 			enum dma_data_direction dir, unsigned long attrs)
 {
-	dma_unmap_phys(dev, addr, size, dir, attrs | DMA_ATTR_MMIO);
+	DMA_CALLED();
+	unmap_long(dev, addr, size, dir, attrs | DMA_ATTR_MMIO, NULL);
+}
+
+static __cold void tell_checked(struct dma_dev *dev, dma_addr_t addr)
+{
+	struct base_observer *observer = dma_observer(dev->be);
+
+	if (observer)
+		observer->ops->checked(observer, dev, addr);
 }
 
 int dma_mapping_error(struct dma_dev *dev, dma_addr_t addr)
 {
-	(void)dev;
+	if (unlikely(dev->observed))
+		tell_checked(dev, addr);
 	return addr == DMA_MAPPING_ERROR ? -ENOMEM : 0;
 }

@@ -3,11 +3,17 @@
 #include "dma/dma.h"
 #include "pgtable/entries.h"
 
-#define STATE_SIZE_MASK (~(__DMA_IOVA_BOUNCED | __DMA_IOVA_WHOLE))
+#define STATE_SIZE_MASK (~__DMA_IOVA_FLAGS)
+
+/* What must be settled when memory of the state is unlinked. */
+static __always_inline bool is_settled(const struct dma_iova_state *state)
+{
+	return __dma_iova_word(state) & (__DMA_IOVA_BOUNCED | __DMA_IOVA_SETTLE);
+}
 
 static __always_inline uint64_t state_size(const struct dma_iova_state *state)
 {
-	return state->__size & STATE_SIZE_MASK;
+	return __dma_iova_word(state) & STATE_SIZE_MASK;
 }
 
 /* The granules of a reservation. */
@@ -47,11 +53,14 @@ static __attribute__((__noinline__)) bool try_alloc_long(struct dma_dev *dev,
 							 phys_addr_t phys, size_t size,
 							 unsigned int align_order, uint64_t flags)
 {
+	struct base_observer *observer = dma_observer(dev->be);
 	struct dma_space *space = dev->space;
 	uint64_t offset = phys & GRANULE_MASK;
 	struct dma_slot *slot;
 	uint64_t pfn;
 
+	if (unlikely(observer))
+		observer->ops->reserving(observer, dma_caller, dev, state);
 	*state = (struct dma_iova_state){0};
 	if (unlikely(!dev->be->translates || size - 1 >= STATE_SIZE_MASK ||
 		     dma_gen_watch(dev->be) & WATCH_FORKED))
@@ -64,7 +73,9 @@ static __attribute__((__noinline__)) bool try_alloc_long(struct dma_dev *dev,
 		return alloc_refused(dev, size);
 	slot_count(slot, &slot->allocs, 1);
 	state->addr = pfn << GRANULE_SHIFT | offset;
-	state->__size = size | flags;
+	state->__size = size | flags | (dma_dev_settles(dev) ? __DMA_IOVA_SETTLE : 0);
+	if (unlikely(observer))
+		observer->ops->reserved(observer, dma_caller, dev, state);
 	return true;
 }
 
@@ -78,9 +89,9 @@ bool dma_iova_try_alloc(struct dma_dev *dev, struct dma_iova_state *state, phys_
 	/* One aligned granule, if the thread holds a free one. */
 	if (unlikely(!slot || size - 1 >= GRANULE || phys & GRANULE_MASK ||
 		     dma_gen_watch(dev->be) & PGT_GEN_WATCH ||
-		     !iova_alloc_short(&space->iova, &slot->iova, 1, dev->limit_pfn, IOVA_TWO_STEP,
-				       &pfn)))
-		return try_alloc_long(dev, state, phys, size, 0, 0);
+		     !iova_alloc_short(&space->iova, &slot->iova, 1, dev->short_limit_pfn,
+				       IOVA_TWO_STEP, &pfn)))
+		return DMA_CALLED(), try_alloc_long(dev, state, phys, size, 0, 0);
 	counter_step(&slot->allocs);
 	state->addr = pfn << GRANULE_SHIFT;
 	state->__size = size;
@@ -92,6 +103,7 @@ bool dma_iova_try_alloc_flags(struct dma_dev *dev, struct dma_iova_state *state,
 {
 	unsigned int order = 0;
 
+	DMA_CALLED();
 	if ((align && !is_power_of_two(align)) || flags & ~DMA_IOVA_WHOLE) {
 		*state = (struct dma_iova_state){0};
 		base_error(
@@ -111,7 +123,8 @@ bool dma_iova_try_alloc_flags(struct dma_dev *dev, struct dma_iova_state *state,
 
 /* What the kernel checks before it looks at the page table, in its order. */
 static int check_kernel_rules(const struct dma_dev *dev, const struct dma_iova_state *state,
-			      phys_addr_t phys, size_t offset, size_t size, unsigned long attrs)
+			      phys_addr_t phys, size_t offset, size_t size,
+			      enum dma_data_direction dir, unsigned long attrs)
 {
 	unsigned long long at = phys;
 
@@ -120,20 +133,18 @@ static int check_kernel_rules(const struct dma_dev *dev, const struct dma_iova_s
 				  "link of 0x%llx at offset 0x%zx: only the piece at offset 0 may "
 				  "begin inside a granule; split the buffer at 4096 bytes",
 				  at, offset);
-	if (attrs & DMA_ATTR_REQUIRE_COHERENT && state->__size & __DMA_IOVA_BOUNCED)
+	if (attrs & DMA_ATTR_REQUIRE_COHERENT && __dma_iova_word(state) & __DMA_IOVA_BOUNCED)
 		return base_error(-EOPNOTSUPP,
 				  "link of 0x%llx: DMA_ATTR_REQUIRE_COHERENT in a range of "
 				  "which a part was bounced",
 				  at);
-	if (!dev->untrusted || !((phys | size) & GRANULE_MASK))
-		return 0;
-	if (attrs & (DMA_ATTR_MMIO | DMA_ATTR_REQUIRE_COHERENT) ||
-	    (size && !memory_cpu_address(phys, size)))
-		return base_error(-EPERM,
-				  "link of %zu bytes at 0x%llx: %s is untrusted, so memory that "
-				  "is not whole granules must be bounced, and this must not be; "
-				  "align it to 4096 bytes",
-				  size, at, dev->name);
+	if (attrs & DMA_ATTR_REQUIRE_COHERENT && dev->noncoherent)
+		return base_error(
+			-EOPNOTSUPP,
+			"link of 0x%llx: DMA_ATTR_REQUIRE_COHERENT, and %s is not coherent", at,
+			dev->name);
+	if (dma_reach(dev, phys, size, dir, attrs) == REACH_REFUSED)
+		return dma_reach_refused(dev, -EPERM, "link", phys, size);
 	return 0;
 }
 
@@ -165,7 +176,7 @@ static int check_piece(const struct dma_dev *dev, const struct dma_iova_state *s
 	unsigned long long at = phys;
 	uint64_t total = state_size(state);
 	const struct memory_record *record;
-	int err = check_kernel_rules(dev, state, phys, offset, size, attrs);
+	int err = check_kernel_rules(dev, state, phys, offset, size, dir, attrs);
 
 	if (err)
 		return err;
@@ -195,12 +206,59 @@ static int check_piece(const struct dma_dev *dev, const struct dma_iova_state *s
 				  "link of 0x%llx: the page-table format holds addresses below "
 				  "0x%llx only",
 				  at, (unsigned long long)dev->be->phys_end);
-	if (dev->untrusted && (phys | size) & GRANULE_MASK)
-		return base_error(-ENOMEM,
-				  "link of %zu bytes at 0x%llx: %s is untrusted, so this must be "
-				  "bounced, and no bounce pool is set up; align it to 4096 bytes",
-				  size, at, dev->name);
 	return 0;
+}
+
+/* Whether the device can have no piece but through a bounce buffer or a cache. */
+static bool needs_copies(const struct dma_dev *dev, const struct dma_iova_state *state,
+			 const struct phys_vec *vec, size_t nr_vecs, enum dma_data_direction dir,
+			 unsigned long attrs)
+{
+	if (__dma_iova_word(state) & __DMA_IOVA_SETTLE || dma_dev_settles(dev))
+		return true;
+	for (size_t i = 0; i < nr_vecs; i++)
+		if (dma_reach(dev, vec[i].paddr, vec[i].len, dir, attrs) == REACH_BOUNCED)
+			return true;
+	return false;
+}
+
+/* Link pieces that have been checked, @bytes long with what is before the first. */
+static int link_checked(struct dma_dev *dev, struct dma_iova_state *state,
+			const struct phys_vec *vec, size_t nr_vecs, size_t offset, uint64_t bytes,
+			enum dma_data_direction dir, unsigned long attrs)
+{
+	dma_addr_t iova = (state->addr + offset) & ~GRANULE_MASK;
+	bool bounced = false;
+	int err;
+
+	attrs &= ~PGT_ATTR_PRIVATE;
+	if (likely(!needs_copies(dev, state, vec, nr_vecs, dir, attrs)))
+		return dma_link(dev->space, iova, vec, nr_vecs, bytes, dir, attrs);
+	err = dma_link_copied(dev, iova, vec, nr_vecs, bytes, dir, attrs, &bounced);
+	/* Links at other offsets of the state may run at the same time. */
+	if (bounced)
+		__atomic_fetch_or(&state->__size, __DMA_IOVA_BOUNCED, __ATOMIC_RELAXED);
+	return err;
+}
+
+static void tell_link(struct dma_dev *dev, const struct dma_iova_state *state, size_t offset,
+		      const struct phys_vec *vec, size_t nr_vecs, enum dma_data_direction dir,
+		      unsigned long attrs, int err)
+{
+	struct base_observer *observer = dma_observer(dev->be);
+	size_t size = 0;
+
+	if (likely(!observer || err == -EPERM))
+		return;
+	if (!err) {
+		observer->ops->linked(observer, dma_caller, dev, state, offset, vec, nr_vecs, dir,
+				      attrs);
+		return;
+	}
+	for (size_t i = 0; i < nr_vecs; i++)
+		size += vec[i].len;
+	observer->ops->link_failed(observer, dma_caller, dev, state, offset,
+				   nr_vecs ? vec[0].paddr : 0, size, dir, attrs, err);
 }
 
 static __cold int link_long(struct dma_dev *dev, struct dma_iova_state *state, phys_addr_t phys,
@@ -214,10 +272,11 @@ static __cold int link_long(struct dma_dev *dev, struct dma_iova_state *state, p
 		err = foreign_state(dev, state);
 	if (!err)
 		err = check_piece(dev, state, phys, offset, size, dir, attrs);
-	if (err)
-		return err;
-	return dma_link(dev->space, (state->addr + offset) & ~GRANULE_MASK, &vec, 1,
-			size + (phys & GRANULE_MASK), dir, attrs & ~PGT_ATTR_PAGES);
+	if (!err)
+		err = link_checked(dev, state, &vec, 1, offset, size + (phys & GRANULE_MASK), dir,
+				   attrs);
+	tell_link(dev, state, offset, &vec, 1, dir, attrs, err);
+	return err;
 }
 
 /* Remember the part of the reservation that the cursor's table translates. */
@@ -231,7 +290,7 @@ static void set_window(struct dma_link_window *w, const struct pgt_cursor *curso
 		end = cursor->base + PGT_TABLE_SPAN;
 	*w = (struct dma_link_window){
 		.addr = state->addr,
-		.size = state->__size,
+		.size = __dma_iova_word(state),
 		.gen = cursor->gen,
 		.first = first - state->addr,
 		.pages = (end - first) >> GRANULE_SHIFT,
@@ -247,15 +306,19 @@ static __attribute__((__noinline__)) int link_page(struct dma_dev *dev,
 {
 	struct dma_slot *slot = dev->space->slots[base_thread];
 	const struct backend *be = dev->be;
+	uint64_t gen = dma_gen_watch(be);
 
 	if (unlikely(!slot || ((phys ^ memory_plain.match) & memory_plain.mask) ||
-		     (state->addr | offset) & GRANULE_MASK ||
+		     (state->addr | offset) & GRANULE_MASK || is_settled(state) ||
 		     (offset | GRANULE_MASK) >= state_size(state) ||
-		     !pgt_cursor_link(&slot->cursor, dma_gen_watch(be), state->addr + offset,
+		     !pgt_cursor_link(&slot->cursor, gen & ~WATCH_OBSERVED, state->addr + offset,
 				      phys | be->leaf_bits[dir])))
 		return link_long(dev, state, phys, offset, size, dir, 0);
 	counter_add(&slot->page_links, 1);
-	set_window(&slot->window, &slot->cursor, state);
+	if (unlikely(gen & WATCH_OBSERVED))
+		tell_link(dev, state, offset, &(struct phys_vec){phys, size}, 1, dir, 0, 0);
+	else
+		set_window(&slot->window, &slot->cursor, state);
 	return 0;
 }
 
@@ -274,31 +337,31 @@ int dma_iova_link(struct dma_dev *dev, struct dma_iova_state *state, phys_addr_t
 	uint64_t page;
 
 	if (unlikely(attrs))
-		return link_long(dev, state, phys, offset, size, dir, attrs);
+		return DMA_CALLED(), link_long(dev, state, phys, offset, size, dir, attrs);
 	__asm__ volatile(""); /* two branches, not one of a combined condition */
 	if (unlikely((unsigned int)dir >= DMA_NONE || size != GRANULE))
-		return link_long(dev, state, phys, offset, size, dir, 0);
+		return DMA_CALLED(), link_long(dev, state, phys, offset, size, dir, 0);
 	slot = dev->space->slots[base_thread];
 	if (unlikely(!slot || (phys ^ memory_plain.match) & memory_plain.mask))
-		return link_page(dev, state, phys, offset, size, dir);
+		return DMA_CALLED(), link_page(dev, state, phys, offset, size, dir);
 	/* An offset inside a granule rotates into a page number beyond any window. */
 	page = rotate_right(offset - slot->window.first, GRANULE_SHIFT);
 	be = dev->be;
 	if (unlikely(page >= slot->window.pages || state->addr != slot->window.addr ||
-		     state->__size != slot->window.size ||
+		     __dma_iova_word(state) != slot->window.size ||
 		     slot->window.gen != __atomic_load_n(&be->gen_watch, __ATOMIC_RELAXED)))
-		return link_page(dev, state, phys, offset, size, dir);
+		return DMA_CALLED(), link_page(dev, state, phys, offset, size, dir);
 	entry = &slot->window.entries[page];
 	if (unlikely(__atomic_load_n(entry, __ATOMIC_RELAXED)))
-		return link_page(dev, state, phys, offset, size, dir);
+		return DMA_CALLED(), link_page(dev, state, phys, offset, size, dir);
 	__atomic_store_n(entry, phys | be->leaf_bits[dir], __ATOMIC_RELEASE);
 	counter_step(&slot->page_links);
 	return 0;
 }
 
-static __cold int link_vec_long(struct dma_dev *dev, struct dma_iova_state *state,
-				const struct phys_vec *vec, size_t nr_vecs, size_t offset,
-				enum dma_data_direction dir, unsigned long attrs)
+static int link_vec_checked(struct dma_dev *dev, struct dma_iova_state *state,
+			    const struct phys_vec *vec, size_t nr_vecs, size_t offset,
+			    enum dma_data_direction dir, unsigned long attrs)
 {
 	size_t at = offset;
 	int err = dma_space_check(dev->space);
@@ -314,33 +377,60 @@ static __cold int link_vec_long(struct dma_dev *dev, struct dma_iova_state *stat
 		if (err)
 			return err;
 	}
-	return dma_link(dev->space, (state->addr + offset) & ~GRANULE_MASK, vec, nr_vecs,
-			at - offset + (vec[0].paddr & GRANULE_MASK), dir, attrs & ~PGT_ATTR_PAGES);
+	return link_checked(dev, state, vec, nr_vecs, offset,
+			    at - offset + (vec[0].paddr & GRANULE_MASK), dir, attrs);
+}
+
+static __cold int link_vec_long(struct dma_dev *dev, struct dma_iova_state *state,
+				const struct phys_vec *vec, size_t nr_vecs, size_t offset,
+				enum dma_data_direction dir, unsigned long attrs)
+{
+	int err = link_vec_checked(dev, state, vec, nr_vecs, offset, dir, attrs);
+
+	tell_link(dev, state, offset, vec, nr_vecs, dir, attrs, err);
+	return err;
+}
+
+/* Whole pages of plain memory, inside the reservation of a device that has nothing to settle. */
+static __always_inline bool is_plain_vec(const struct dma_dev *dev,
+					 const struct dma_iova_state *state,
+					 const struct phys_vec *vec, size_t nr_vecs, size_t offset,
+					 enum dma_data_direction dir, unsigned long attrs)
+{
+	uint64_t total = state_size(state), bytes = (uint64_t)nr_vecs << GRANULE_SHIFT;
+
+	return likely(nr_vecs && !is_foreign(dev, state) && nr_vecs <= total >> GRANULE_SHIFT &&
+		      offset <= total - bytes && !((state->addr | offset) & GRANULE_MASK) &&
+		      !attrs && (unsigned int)dir < DMA_NONE && !is_settled(state) &&
+		      !(dma_gen_watch(dev->be) & WATCH_FORKED)) &&
+	       likely(vec_is_pages(vec, nr_vecs, memory_plain.match, memory_plain.mask));
 }
 
 int dma_iova_link_vec(struct dma_dev *dev, struct dma_iova_state *state, const struct phys_vec *vec,
 		      size_t nr_vecs, size_t offset, enum dma_data_direction dir,
 		      unsigned long attrs)
 {
-	const struct backend *be = dev->be;
-	uint64_t total = state_size(state), bytes = (uint64_t)nr_vecs << GRANULE_SHIFT;
+	struct base_observer *observer = dma_observer(dev->be);
+	int err;
 
-	if (nr_vecs == 1)
+	if (nr_vecs == 1 && likely(!observer))
 		return dma_iova_link(dev, state, vec->paddr, offset, vec->len, dir, attrs);
-	/* Whole pages of plain memory, inside the reservation. */
-	if (unlikely(!nr_vecs || is_foreign(dev, state) || nr_vecs > total >> GRANULE_SHIFT ||
-		     offset > total - bytes || (state->addr | offset) & GRANULE_MASK || attrs ||
-		     (unsigned int)dir >= DMA_NONE || dma_gen_watch(be) & WATCH_FORKED))
-		return link_vec_long(dev, state, vec, nr_vecs, offset, dir, attrs);
-	if (unlikely(!vec_is_pages(vec, nr_vecs, memory_plain.match, memory_plain.mask)))
-		return link_vec_long(dev, state, vec, nr_vecs, offset, dir, attrs);
-	return dma_link(dev->space, state->addr + offset, vec, nr_vecs, bytes, dir, PGT_ATTR_PAGES);
+	if (unlikely(!is_plain_vec(dev, state, vec, nr_vecs, offset, dir, attrs)))
+		return DMA_CALLED(), link_vec_long(dev, state, vec, nr_vecs, offset, dir, attrs);
+	err = dma_link(dev->space, state->addr + offset, vec, nr_vecs,
+		       (uint64_t)nr_vecs << GRANULE_SHIFT, dir, PGT_ATTR_PAGES);
+	if (unlikely(observer)) {
+		DMA_CALLED();
+		tell_link(dev, state, offset, vec, nr_vecs, dir, attrs, err);
+	}
+	return err;
 }
 
-int dma_iova_sync(struct dma_dev *dev, struct dma_iova_state *state, size_t offset, size_t size)
+static __always_inline int sync_links(struct dma_dev *dev, struct dma_iova_state *state,
+				      size_t offset, size_t size)
 {
 	uint64_t total = state_size(state);
-	bool whole = state->__size & __DMA_IOVA_WHOLE;
+	bool whole = __dma_iova_word(state) & __DMA_IOVA_WHOLE;
 	dma_addr_t first;
 
 	if (unlikely(dma_space_check(dev->space)))
@@ -359,6 +449,18 @@ int dma_iova_sync(struct dma_dev *dev, struct dma_iova_state *state, size_t offs
 	first = (state->addr + offset) & ~GRANULE_MASK;
 	return dma_sync_links(dev->space, first,
 			      align_up(state->addr + offset + size, GRANULE) - first, whole);
+}
+
+int dma_iova_sync(struct dma_dev *dev, struct dma_iova_state *state, size_t offset, size_t size)
+{
+	struct base_observer *observer = dma_observer(dev->be);
+	int err = sync_links(dev, state, offset, size);
+
+	if (unlikely(observer && !err)) {
+		DMA_CALLED();
+		observer->ops->synced(observer, dma_caller, dev, state, offset, size);
+	}
+	return err;
 }
 
 /* Unlinking. */
@@ -405,29 +507,68 @@ static bool unit_is_cut(struct dma_dev *dev, const struct dma_iova_state *state,
 	       (after && ops->linked(dev->be, cursor, first + length, after) & PGT_LINKED_LEAF);
 }
 
+static void unlink_range(struct dma_dev *dev, struct dma_iova_state *state, size_t offset,
+			 size_t size, enum dma_data_direction dir, unsigned long attrs,
+			 struct dma_gather *gather)
+{
+	struct base_observer *observer = dma_observer(dev->be);
+	struct dma_removal removal = {
+		.after = KEEP_IOVA,
+		.gather = gather,
+		.what = "unlink",
+		.addr = state->addr + offset,
+		.bytes = size,
+		.dir = dir,
+		.attrs = attrs,
+	};
+
+	if (unlikely(dma_space_check(dev->space)))
+		return;
+	if (unlikely(observer))
+		observer->ops->unlinking(observer, dma_caller, dev, state, offset, size, dir,
+					 attrs);
+	if (!touched(dev, state, offset, size, &removal.iova, &removal.size))
+		return;
+	removal.linked = removal.size;
+	if (unlikely(is_settled(state)))
+		removal.settle = dev;
+	if (unlikely(__dma_iova_word(state) & __DMA_IOVA_WHOLE &&
+		     unit_is_cut(dev, state, removal.iova, removal.size))) {
+		dma_tell_cut(dev->space, "unlink of part of a unit", removal.iova, removal.size,
+			     state_base(state),
+			     state_base(state) + (state_pages(state) << GRANULE_SHIFT) - 1);
+		removal.iova = state_base(state);
+		removal.size = state_pages(state) << GRANULE_SHIFT;
+		removal.linked = 0;
+		removal.gather = NULL;
+		removal.told = true;
+	} else if (unlikely(removal.settle)) {
+		dma_addr_t first = removal.iova;
+		uint64_t length = removal.size;
+
+		if (dma_settle_widen(dev, &removal.iova, &removal.size)) {
+			dma_tell_cut(dev->space, "unlink", first, length, removal.iova,
+				     removal.iova + removal.size - 1);
+			removal.linked = removal.size;
+			removal.told = true;
+		}
+	}
+	dma_take_away(dev->space, &removal);
+}
+
 void dma_iova_unlink_gather(struct dma_dev *dev, struct dma_iova_state *state, size_t offset,
 			    size_t size, enum dma_data_direction dir, unsigned long attrs,
 			    struct dma_gather *gather)
 {
-	dma_addr_t first;
-	uint64_t length;
-
-	(void)dir;
-	(void)attrs;
-	if (unlikely(dma_space_check(dev->space)) ||
-	    !touched(dev, state, offset, size, &first, &length))
-		return;
-	if (unlikely(state->__size & __DMA_IOVA_WHOLE && unit_is_cut(dev, state, first, length)))
-		dma_take_away(dev->space, state_base(state), state_pages(state) << GRANULE_SHIFT, 0,
-			      KEEP_IOVA, NULL, "unlink of part of a unit");
-	else
-		dma_take_away(dev->space, first, length, length, KEEP_IOVA, gather, "unlink");
+	DMA_CALLED();
+	unlink_range(dev, state, offset, size, dir, attrs, gather);
 }
 
 void dma_iova_unlink(struct dma_dev *dev, struct dma_iova_state *state, size_t offset, size_t size,
 		     enum dma_data_direction dir, unsigned long attrs)
 {
-	dma_iova_unlink_gather(dev, state, offset, size, dir, attrs, NULL);
+	DMA_CALLED();
+	unlink_range(dev, state, offset, size, dir, attrs, NULL);
 }
 
 /* Giving back. */
@@ -465,14 +606,26 @@ static bool retire(struct dma_dev *dev, struct dma_slot *slot, const struct dma_
 	return true;
 }
 
+/* What is still linked goes without copying back: nobody says in which direction. */
 static __attribute__((__noinline__)) void free_long(struct dma_dev *dev,
 						    struct dma_iova_state *state)
 {
-	if (unlikely(!retire(dev, dma_slot(dev->space), state)))
+	struct base_observer *observer = dma_observer(dev->be);
+
+	if (unlikely(observer))
+		observer->ops->freeing(observer, dma_caller, dev, state, 0, false, DMA_NONE, 0);
+	if (unlikely(!retire(dev, dma_slot(dev->space), state))) {
 		not_reserved(dev, state, "free");
-	else
-		dma_take_away(dev->space, state_base(state), state_pages(state) << GRANULE_SHIFT, 0,
-			      RELEASE_IOVA, NULL, "free");
+		return;
+	}
+	dma_take_away(dev->space, &(struct dma_removal){
+					  .iova = state_base(state),
+					  .size = state_pages(state) << GRANULE_SHIFT,
+					  .after = RELEASE_IOVA,
+					  .what = "free",
+					  .settle = is_settled(state) ? dev : NULL,
+					  .dir = DMA_NONE,
+				  });
 }
 
 void dma_iova_free(struct dma_dev *dev, struct dma_iova_state *state)
@@ -485,6 +638,7 @@ void dma_iova_free(struct dma_dev *dev, struct dma_iova_state *state)
 	if (unlikely(!slot || state->__size - 1 >= GRANULE || state->addr & GRANULE_MASK ||
 		     !pgt_cursor_empty(&slot->cursor, dma_gen_watch(dev->be), state->addr) ||
 		     !iova_retire_short(&slot->iova, pfn, 1, IOVA_TWO_STEP))) {
+		DMA_CALLED();
 		free_long(dev, state);
 		return;
 	}
@@ -493,13 +647,31 @@ void dma_iova_free(struct dma_dev *dev, struct dma_iova_state *state)
 		iova_give_back_slow(&space->iova, &slot->iova, pfn, 1);
 }
 
-static __attribute__((__noinline__)) void destroy_long(struct dma_dev *dev,
-						       struct dma_iova_state *state,
-						       size_t mapped_len, struct dma_gather *gather)
+/* One aligned granule that is linked, with nothing to settle. */
+static __always_inline bool drop_page(struct dma_dev *dev, uint64_t gen,
+				      const struct dma_iova_state *state, size_t mapped_len,
+				      struct dma_gather *gather)
 {
+	return likely(state->__size - 1 < GRANULE && mapped_len - 1 < state->__size &&
+		      !(state->addr & GRANULE_MASK)) &&
+	       likely(dma_drop_granule(dev, gen, state->addr, IOVA_TWO_STEP, gather, "destroy"));
+}
+
+static __attribute__((__noinline__)) void
+destroy_long(struct dma_dev *dev, struct dma_iova_state *state, size_t mapped_len,
+	     enum dma_data_direction dir, unsigned long attrs, struct dma_gather *gather)
+{
+	struct base_observer *observer = dma_observer(dev->be);
 	struct dma_space *space = dev->space;
 	uint64_t total = state_size(state), linked = 0;
 
+	if (unlikely(observer)) {
+		observer->ops->freeing(observer, dma_caller, dev, state, mapped_len, true, dir,
+				       attrs);
+		if (drop_page(dev, dma_gen_watch(dev->be) & ~WATCH_OBSERVED, state, mapped_len,
+			      gather))
+			return;
+	}
 	if (unlikely(!retire(dev, dma_slot(space), state))) {
 		not_reserved(dev, state, "destroy");
 		return;
@@ -512,33 +684,37 @@ static __attribute__((__noinline__)) void destroy_long(struct dma_dev *dev,
 	}
 	if (mapped_len)
 		linked = align_up((state->addr & GRANULE_MASK) + mapped_len, GRANULE);
-	dma_take_away(space, state_base(state), state_pages(state) << GRANULE_SHIFT, linked,
-		      RELEASE_IOVA, gather, "destroy");
-}
-
-static __always_inline void destroy(struct dma_dev *dev, struct dma_iova_state *state,
-				    size_t mapped_len, struct dma_gather *gather)
-{
-	/* One aligned granule that is linked. */
-	if (unlikely(state->__size - 1 >= GRANULE || mapped_len - 1 >= state->__size ||
-		     state->addr & GRANULE_MASK ||
-		     !dma_drop_granule(dev, state->addr, IOVA_TWO_STEP, gather, "destroy")))
-		destroy_long(dev, state, mapped_len, gather);
+	dma_take_away(space, &(struct dma_removal){
+				     .iova = state_base(state),
+				     .size = state_pages(state) << GRANULE_SHIFT,
+				     .linked = linked,
+				     .after = RELEASE_IOVA,
+				     .gather = gather,
+				     .what = "destroy",
+				     .settle = is_settled(state) ? dev : NULL,
+				     .addr = state->addr,
+				     .bytes = mapped_len,
+				     .dir = dir,
+				     .attrs = attrs,
+			     });
 }
 
 void dma_iova_destroy_gather(struct dma_dev *dev, struct dma_iova_state *state, size_t mapped_len,
 			     enum dma_data_direction dir, unsigned long attrs,
 			     struct dma_gather *gather)
 {
-	(void)dir;
-	(void)attrs;
-	destroy(dev, state, mapped_len, dma_gather_for(gather, dev->space));
+	gather = dma_gather_for(gather, dev->space);
+	if (unlikely(!drop_page(dev, dma_gen_watch(dev->be), state, mapped_len, gather))) {
+		DMA_CALLED();
+		destroy_long(dev, state, mapped_len, dir, attrs, gather);
+	}
 }
 
 void dma_iova_destroy(struct dma_dev *dev, struct dma_iova_state *state, size_t mapped_len,
 		      enum dma_data_direction dir, unsigned long attrs)
 {
-	(void)dir;
-	(void)attrs;
-	destroy(dev, state, mapped_len, NULL);
+	if (unlikely(!drop_page(dev, dma_gen_watch(dev->be), state, mapped_len, NULL))) {
+		DMA_CALLED();
+		destroy_long(dev, state, mapped_len, dir, attrs, NULL);
+	}
 }

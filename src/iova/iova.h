@@ -65,6 +65,7 @@
 enum iova_kind {
 	IOVA_STREAMING = 1,
 	IOVA_TWO_STEP = 2,
+	IOVA_SETTLED = 3, /* streaming, with something to settle when it ends: a copy, a cache */
 };
 
 /*
@@ -166,13 +167,13 @@ struct iova_tree {
 };
 
 /*
- * A record is a word at a range's first pfn: kind in bits 30 and 31, in bits 0 to 28
- * the length. With bit 29 set these are its lower bits and the word of the next pfn
+ * A record is a word at a range's first pfn: kind in bits 29 to 31, in bits 0 to 27
+ * the length. With bit 28 set these are its lower bits and the word of the next pfn
  * (no other range can start there) holds the rest, under a kind of its own.
  */
-#define IOVA_RECORD_SHIFT 30
-#define IOVA_RECORD_LONG (1U << 29)
-#define IOVA_RECORD_REST 3U
+#define IOVA_RECORD_SHIFT 29
+#define IOVA_RECORD_LONG (1U << 28)
+#define IOVA_RECORD_REST 7U
 
 /* Records stand in chunks of 2^IOVA_CHUNK_BITS pfns. */
 #define IOVA_CHUNK_BITS 12

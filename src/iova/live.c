@@ -157,9 +157,9 @@ int iova_retire_slow(struct iova_space *space, struct iova_cache *cache, uint64_
 				  "%llu granules of %s IOVA are live; free a range as it was "
 				  "reserved",
 				  (unsigned long long)pages,
-				  kind == IOVA_STREAMING ? "streaming" : "two-step",
+				  kind == IOVA_TWO_STEP ? "two-step" : "streaming",
 				  (unsigned long long)pfn, (unsigned long long)live_pages,
-				  live_kind == IOVA_STREAMING ? "streaming" : "two-step");
+				  live_kind == IOVA_TWO_STEP ? "two-step" : "streaming");
 	/* The rest of a long record may stay: alone it says nothing. */
 	record = iova_record(cache ? iova_chunk(space, cache, pfn) : iova_records_find(space, pfn),
 			     pfn);

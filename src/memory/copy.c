@@ -60,8 +60,8 @@ void memory_copy_from(void *buf, const void *memory, size_t len)
 		memcpy(buf, memory, len);
 		return;
 	}
-	for (size_t done = 0; done < len; done += word)
-		load_word((char *)buf + done, (const char *)memory + done, word);
+	for (size_t left = len; left; left -= word)
+		load_word((char *)buf + left - word, (const char *)memory + left - word, word);
 }
 
 void memory_copy_to(void *memory, const void *buf, size_t len)

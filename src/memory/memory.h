@@ -46,6 +46,7 @@ struct memory_record {
 	void *cpu; /* the CPU's mapping, or NULL: then the CPU must not touch it */
 	void *bus_map; /* where software devices access it: @cpu, or a mapping of @fd; or NULL */
 	bool bus_readonly; /* @fd could be mapped for reading only */
+	bool unpinnable; /* devices must not be given it: its pages may move */
 	int fd; /* our duplicate, or -1 */
 	uint64_t fd_offset;
 	uint64_t bus_addr;
@@ -135,8 +136,9 @@ int memory_bus_write(phys_addr_t phys, const void *buf, size_t len);
 /*
  * Copy from and to memory that other threads use at the same time. Aligned pieces
  * of 1, 2, 4 and 8 bytes are single acquire loads or release stores; aligned
- * pieces of whole words up to MEMORY_COPY_WORDS bytes are such accesses in
- * ascending order, so that the last word of a record tells that the rest is there.
+ * pieces of whole words up to MEMORY_COPY_WORDS bytes are such accesses: stores in
+ * ascending order, loads in descending order, so that whoever has loaded the new last
+ * word of a record has loaded the rest after it, and the last word tells that it is there.
  */
 #define MEMORY_COPY_WORDS 64
 void memory_copy_from(void *buf, const void *memory, size_t len);

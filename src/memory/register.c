@@ -51,6 +51,11 @@ static int check_desc(const struct dma_memory_desc *desc)
 		return base_error(-EINVAL,
 				  "registering memory of type %u: types are 0 (RAM) to 3 (dma-buf)",
 				  (unsigned int)desc->type);
+	if (desc->flags & ~DMA_MEMORY_NO_PIN)
+		return base_error(-EINVAL,
+				  "registering memory with the flags 0x%x: the only one is "
+				  "DMA_MEMORY_NO_PIN",
+				  desc->flags);
 	if (!desc->size || desc->size % PAGE)
 		return base_error(-EINVAL,
 				  "registering 0x%" PRIx64 " bytes of memory: the size must be a "
@@ -130,6 +135,7 @@ static int open_desc(const struct dma_memory_desc *desc, struct memory_record *o
 		.ops = desc->ops,
 		.ops_arg = desc->ops_arg,
 		.bus_map = desc->ops ? NULL : desc->cpu,
+		.unpinnable = desc->flags & DMA_MEMORY_NO_PIN,
 	};
 	if (desc->fd < 0)
 		return 0;
@@ -318,6 +324,7 @@ int dma_memory_query(phys_addr_t phys, struct dma_memory_desc *desc, phys_addr_t
 			.provider = record->provider,
 			.ops = record->ops,
 			.ops_arg = record->ops_arg,
+			.flags = record->unpinnable ? DMA_MEMORY_NO_PIN : 0,
 		};
 	if (base)
 		*base = record->base;

@@ -4,11 +4,13 @@
  * this file: a new backend, model or option is a line here.
  */
 #include <stdio.h>
+#include <stdlib.h>
 
 #include <twostep/device.h>
 
 #include "backend/direct/direct.h"
 #include "backend/soft/soft.h"
+#include "debug/debug.h"
 #include "dma/dma.h"
 #include "open/open.h"
 #include "softdev/softdev.h"
@@ -24,6 +26,8 @@ struct request {
 	struct port_options port;
 	uint64_t bus_limit;
 	bool untrusted;
+	enum dma_bouncing bouncing;
+	bool debug;
 	bool thread;
 	struct iova_window windows[MAX_WINDOWS];
 	size_t nr_windows;
@@ -147,6 +151,38 @@ static int read_untrusted(struct request *request, const char *value)
 	return *value ? -EINVAL : 0;
 }
 
+static int read_bounce(struct request *request, const char *value)
+{
+	static const struct {
+		const char *name;
+		enum dma_bouncing bouncing;
+	} ways[] = {
+		{"auto", BOUNCE_AS_NEEDED},
+		{"force", BOUNCE_ALWAYS},
+		{"off", BOUNCE_NEVER},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(ways); i++) {
+		if (!strcmp(value, ways[i].name)) {
+			request->bouncing = ways[i].bouncing;
+			return 0;
+		}
+	}
+	return -EINVAL;
+}
+
+static int read_debug(struct request *request, const char *value)
+{
+	request->debug = !strcmp(value, "on");
+	return request->debug || !strcmp(value, "off") ? 0 : -EINVAL;
+}
+
+static int read_coherent(struct request *request, const char *value)
+{
+	request->port.noncoherent = !strcmp(value, "off");
+	return request->port.noncoherent || !strcmp(value, "on") ? 0 : -EINVAL;
+}
+
 static int read_thread(struct request *request, const char *value)
 {
 	request->thread = !strcmp(value, "on");
@@ -211,6 +247,14 @@ static const struct option opt_untrusted = {
 	"no value at all",
 	read_untrusted,
 };
+static const struct option opt_bounce = {
+	"bounce",
+	OF_DEVICE,
+	"auto, force or off",
+	read_bounce,
+};
+static const struct option opt_debug = {"debug", OF_SPACE, "on or off", read_debug};
+static const struct option opt_coherent = {"coherent", OF_DEVICE, "on or off", read_coherent};
 static const struct option opt_reserved = {
 	"reserved",
 	OF_DEVICE,
@@ -220,11 +264,17 @@ static const struct option opt_reserved = {
 static const struct option opt_thread = {"thread", OF_MODEL, "on or off", read_thread};
 
 static const struct option *const soft_scheme_options[] = {
-	&opt_pgtable, &opt_absent,    &opt_inval_ns, &opt_inval,    &opt_tables, &opt_iotlb,
-	&opt_ways,    &opt_untrusted, &opt_mask,     &opt_reserved, &opt_thread,
+	&opt_pgtable, &opt_absent,   &opt_inval_ns,  &opt_inval,    &opt_tables,
+	&opt_iotlb,   &opt_ways,     &opt_untrusted, &opt_coherent, &opt_bounce,
+	&opt_mask,    &opt_reserved, &opt_debug,     &opt_thread,
 };
 
-static const struct option *const direct_scheme_options[] = {&opt_mask, &opt_thread};
+static const struct option *const direct_scheme_options[] = {
+	&opt_bounce,
+	&opt_mask,
+	&opt_debug,
+	&opt_thread,
+};
 
 /* Schemes. */
 
@@ -365,6 +415,22 @@ static int read_options(struct request *request, const struct uri *uri)
 	return 0;
 }
 
+/* What the environment says of every device, unless its URI says otherwise. */
+static int read_environment(struct request *request)
+{
+	const char *debug = secure_getenv("TWOSTEP_DEBUG");
+
+	if (!debug || !*debug || !strcmp(debug, "0"))
+		return 0;
+	if (strcmp(debug, "1"))
+		return base_error(-EINVAL,
+				  "TWOSTEP_DEBUG is \"%.40s\" in the environment; it takes 1 for "
+				  "misuse checks, or 0",
+				  debug);
+	request->debug = true;
+	return 0;
+}
+
 static int read_request(const char *text, struct uri *uri, struct request *request)
 {
 	int err = uri_parse(text, uri);
@@ -378,6 +444,9 @@ static int read_request(const char *text, struct uri *uri, struct request *reque
 		.bus_limit = UINT64_MAX,
 		.thread = true,
 	};
+	err = read_environment(request);
+	if (err)
+		return err;
 	for (size_t i = 0; i < ARRAY_SIZE(schemes); i++)
 		if (!strcmp(schemes[i].name, uri->scheme))
 			request->scheme = &schemes[i];
@@ -397,6 +466,7 @@ static int attach(const char *text, const struct request *request, struct dma_sp
 		.port = request->port,
 		.bus_limit = request->bus_limit,
 		.untrusted = request->untrusted,
+		.bouncing = request->bouncing,
 	};
 	const struct model *model = request->model;
 	struct dma_dev *attached;
@@ -428,6 +498,16 @@ static int attach(const char *text, const struct request *request, struct dma_sp
 	return 0;
 }
 
+static int let_observe(struct dma_space *space)
+{
+	struct base_observer *observer;
+	int err = debug_create(space->be->translates, &observer);
+
+	if (!err)
+		dma_space_observe(space, observer);
+	return err;
+}
+
 int dma_dev_open(const char *text, struct dma_dev **dev)
 {
 	struct request request;
@@ -442,16 +522,23 @@ int dma_dev_open(const char *text, struct dma_dev **dev)
 		err = dma_space_create(be, &space);
 	if (err)
 		return err;
-	err = attach(text, &request, space, dev);
+	if (request.debug)
+		err = let_observe(space);
+	if (!err)
+		err = attach(text, &request, space, dev);
 	if (err)
 		dma_space_discard(space);
 	return err;
 }
 
 /* Whether an option of the space says what the space is. */
-static bool agrees(const struct option *option, const struct soft_options *said,
-		   const struct soft_options *is)
+static bool agrees(const struct option *option, const struct request *request,
+		   const struct dma_space *space, const struct soft_options *is)
 {
+	const struct soft_options *said = &request->soft;
+
+	if (option == &opt_debug)
+		return request->debug == (space->be->observer != NULL);
 	if (option == &opt_pgtable)
 		return said->format == is->format;
 	if (option == &opt_absent)
@@ -475,7 +562,7 @@ static int check_space_options(const char *text, const struct request *request,
 	for (unsigned int i = 0; i < uri->nr_options; i++) {
 		const struct option *option = find_option(request->scheme, uri->options[i].key);
 
-		if (option->scope == OF_SPACE && !agrees(option, &request->soft, &is))
+		if (option->scope == OF_SPACE && !agrees(option, request, space, &is))
 			return base_error(-EINVAL,
 					  "%s: option %s belongs to the address space, which "
 					  "exists and is another; leave it out",

@@ -101,7 +101,7 @@ ENGINE int descend(struct pgtable *pt, const struct pgt_descriptor *d, uint64_t 
 ENGINE uint64_t *leaf_table(struct pgtable *pt, const struct pgt_descriptor *d,
 			    struct pgt_cursor *cursor, uint64_t iova, struct place *at)
 {
-	uint64_t gen = __atomic_load_n(pt->gen_watch, __ATOMIC_ACQUIRE);
+	uint64_t gen = pgt_generation(pt);
 
 	*at = (struct place){0};
 	if (cursor && iova - cursor->base < PGT_TABLE_SPAN && cursor->gen == gen)
@@ -186,7 +186,7 @@ ENGINE uint64_t step_size(unsigned int level, uint64_t iova, uint64_t len)
 ENGINE int check_step(struct pgtable *pt, const struct pgt_descriptor *d, uint64_t iova,
 		      unsigned int level, uint64_t size, struct pgt_cursor *cursor)
 {
-	uint64_t gen = __atomic_load_n(pt->gen_watch, __ATOMIC_ACQUIRE);
+	uint64_t gen = pgt_generation(pt);
 	struct place at;
 	uint64_t value;
 	int err;
@@ -247,12 +247,13 @@ ENGINE void store_large(struct pgtable *pt, const struct pgt_descriptor *d, uint
  * A run: pieces that follow each other in memory, one unit, in whole granules. Only
  * the first piece of all may begin inside one and only the last may end there.
  */
-ENGINE size_t next_run(const struct phys_vec *vec, size_t nr_vecs, uint64_t *paddr, uint64_t *len)
+ENGINE size_t next_run(const struct phys_vec *vec, size_t nr_vecs, bool apart, uint64_t *paddr,
+		       uint64_t *len)
 {
 	uint64_t end = vec[0].paddr + vec[0].len;
 	size_t n = 1;
 
-	while (n < nr_vecs && vec[n].paddr == end)
+	while (n < nr_vecs && vec[n].paddr == end && !apart)
 		end += vec[n++].len;
 	*paddr = align_down(vec[0].paddr, PGT_PAGE_SIZE);
 	*len = align_up(end, PGT_PAGE_SIZE) - *paddr;
@@ -261,11 +262,11 @@ ENGINE size_t next_run(const struct phys_vec *vec, size_t nr_vecs, uint64_t *pad
 
 ENGINE int link_runs(struct pgtable *pt, const struct pgt_descriptor *d, struct pgt_cursor *cursor,
 		     uint64_t iova, const struct phys_vec *vec, size_t nr_vecs, uint64_t bits,
-		     bool store, struct pgt_linked *linked)
+		     bool apart, bool store, struct pgt_linked *linked)
 {
 	while (nr_vecs) {
 		uint64_t paddr, len;
-		size_t n = next_run(vec, nr_vecs, &paddr, &len);
+		size_t n = next_run(vec, nr_vecs, apart, &paddr, &len);
 
 		vec += n;
 		nr_vecs -= n;
@@ -354,8 +355,10 @@ ENGINE int link_naively(struct pgtable *pt, const struct pgt_descriptor *d, uint
 
 ENGINE int engine_link(struct pgtable *pt, const struct pgt_descriptor *d,
 		       struct pgt_cursor *cursor, uint64_t iova, const struct phys_vec *vec,
-		       size_t nr_vecs, uint64_t bits, bool pages, struct pgt_linked *linked)
+		       size_t nr_vecs, uint64_t bits, unsigned long attrs,
+		       struct pgt_linked *linked)
 {
+	bool pages = attrs & PGT_ATTR_PAGES, apart = attrs & PGT_ATTR_APART;
 	int err;
 
 #ifdef SABOTAGE_ROLLBACK_VISIBLE
@@ -368,9 +371,9 @@ ENGINE int engine_link(struct pgtable *pt, const struct pgt_descriptor *d,
 			link_pages(pt, d, cursor, iova, vec, nr_vecs, bits, true, linked);
 		return err;
 	}
-	err = link_runs(pt, d, cursor, iova, vec, nr_vecs, bits, false, linked);
+	err = link_runs(pt, d, cursor, iova, vec, nr_vecs, bits, apart, false, linked);
 	if (!err)
-		link_runs(pt, d, cursor, iova, vec, nr_vecs, bits, true, linked);
+		link_runs(pt, d, cursor, iova, vec, nr_vecs, bits, apart, true, linked);
 	return err;
 }
 

@@ -33,7 +33,7 @@ struct pgt_descriptor {
 struct pgt_format {
 	const struct pgt_descriptor *descriptor;
 	int (*link)(struct pgtable *pt, struct pgt_cursor *cursor, uint64_t iova,
-		    const struct phys_vec *vec, size_t nr_vecs, uint64_t bits, bool pages,
+		    const struct phys_vec *vec, size_t nr_vecs, uint64_t bits, unsigned long attrs,
 		    struct pgt_linked *linked);
 	void (*unlink)(struct pgtable *pt, struct pgt_cursor *cursor, uint64_t iova, uint64_t size,
 		       uint64_t mark, struct pgt_removed *removed);

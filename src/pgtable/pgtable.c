@@ -59,7 +59,7 @@ int pgt_link(struct pgtable *pt, struct pgt_cursor *cursor, uint64_t iova,
 	for (size_t i = 0; !pages && i < nr_vecs; i++)
 		if (vec[i].paddr >= phys_end || vec[i].len > phys_end - vec[i].paddr)
 			return -ERANGE;
-	return pt->format->link(pt, cursor, iova, vec, nr_vecs, bits, pages, linked);
+	return pt->format->link(pt, cursor, iova, vec, nr_vecs, bits, attrs, linked);
 }
 
 void pgt_unlink(struct pgtable *pt, struct pgt_cursor *cursor, uint64_t iova, uint64_t size,

@@ -61,6 +61,11 @@ struct pgt_cursor {
  */
 #define PGT_GEN_STEP 256ULL
 #define PGT_GEN_WATCH 255ULL
+/*
+ * Of these the one that says that an observer looks on. It keeps calls off the
+ * shortest way, and cursors go on being of use: they are made as if it were not there.
+ */
+#define PGT_GEN_OBSERVED 128ULL
 
 /* Who left a mark: 1..PGT_MARK_MAX; 0 for none where marks are left, for all where they go. */
 #define PGT_MARK_MAX ((1ULL << 40) - 1)
@@ -75,6 +80,9 @@ struct pgt_cursor {
  * format's addresses.
  */
 #define PGT_ATTR_PAGES (1UL << 63)
+/* Another one: pieces that happen to follow each other in memory are no unit. */
+#define PGT_ATTR_APART (1UL << 62)
+#define PGT_ATTR_PRIVATE (PGT_ATTR_PAGES | PGT_ATTR_APART)
 
 /* Level 0 tables that became empty stay hooked in while there are at most so many tables. */
 #define PGT_KEEP_TABLES 1024

@@ -27,6 +27,12 @@ void pgt_tables_unhooked(struct pgtable *pt);
 void pgt_drop_table(struct pgtable *pt, uint64_t iova, uint64_t *table,
 		    struct pgt_removed *removed);
 
+/* The generation that a cursor must have. */
+static inline uint64_t pgt_generation(const struct pgtable *pt)
+{
+	return __atomic_load_n(pt->gen_watch, __ATOMIC_ACQUIRE) & ~PGT_GEN_OBSERVED;
+}
+
 static inline void pgt_set_cursor(struct pgt_cursor *cursor, uint64_t iova, uint64_t *table,
 				  uint64_t gen)
 {

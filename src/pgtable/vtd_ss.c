@@ -39,10 +39,10 @@ static const struct pgt_descriptor descriptor = {
 };
 
 static int vtd_ss_link(struct pgtable *pt, struct pgt_cursor *cursor, uint64_t iova,
-		       const struct phys_vec *vec, size_t nr_vecs, uint64_t bits, bool pages,
-		       struct pgt_linked *linked)
+		       const struct phys_vec *vec, size_t nr_vecs, uint64_t bits,
+		       unsigned long attrs, struct pgt_linked *linked)
 {
-	return engine_link(pt, &descriptor, cursor, iova, vec, nr_vecs, bits, pages, linked);
+	return engine_link(pt, &descriptor, cursor, iova, vec, nr_vecs, bits, attrs, linked);
 }
 
 static void vtd_ss_unlink(struct pgtable *pt, struct pgt_cursor *cursor, uint64_t iova,

@@ -41,10 +41,10 @@ static const struct pgt_descriptor descriptor = {
 };
 
 static int x86_64_link(struct pgtable *pt, struct pgt_cursor *cursor, uint64_t iova,
-		       const struct phys_vec *vec, size_t nr_vecs, uint64_t bits, bool pages,
-		       struct pgt_linked *linked)
+		       const struct phys_vec *vec, size_t nr_vecs, uint64_t bits,
+		       unsigned long attrs, struct pgt_linked *linked)
 {
-	return engine_link(pt, &descriptor, cursor, iova, vec, nr_vecs, bits, pages, linked);
+	return engine_link(pt, &descriptor, cursor, iova, vec, nr_vecs, bits, attrs, linked);
 }
 
 static void x86_64_unlink(struct pgtable *pt, struct pgt_cursor *cursor, uint64_t iova,

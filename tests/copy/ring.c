@@ -6,13 +6,13 @@
 
 static void results_in_order(void **state)
 {
-	for (size_t mode = 0; mode < 2; mode++) {
+	for (size_t engine = 0; engine < NR_ENGINES; engine++) {
 		uint64_t submitted = 0, seen = 0;
 		struct buffer src, dst;
 		struct setup setup;
 
 		(void)state;
-		setup_open(&setup, both_modes[mode], 5); /* 8 */
+		setup_open(&setup, engines[engine], 5); /* 8 */
 		buffer_open(setup.dev, &src, PAGE, DMA_TO_DEVICE);
 		buffer_open(setup.dev, &dst, PAGE, DMA_FROM_DEVICE);
 		while (seen < 100) {
@@ -46,14 +46,13 @@ static void results_in_order(void **state)
 }
 
 /* A ring that is refilled the moment a result is seen: the engine may not be behind. */
-static void always_full(void **state)
+static void keep_full(const char *uri)
 {
 	struct ts_copy_result result;
 	struct buffer dst;
 	struct setup setup;
 
-	(void)state;
-	setup_open(&setup, THREADED, 2);
+	setup_open(&setup, uri, 2);
 	buffer_open(setup.dev, &dst, PAGE, DMA_FROM_DEVICE);
 	for (uint64_t submitted = 0, seen = 0; seen < 4000;) {
 		int nr;
@@ -72,14 +71,21 @@ static void always_full(void **state)
 	setup_close(&setup);
 }
 
-static void full(void **state)
+static void always_full(void **state)
+{
+	(void)state;
+	for (size_t engine = 0; engine < NR_ENGINES; engine++)
+		if (!is_stepped(engines[engine]))
+			keep_full(engines[engine]);
+}
+
+static void fill_ring(const char *uri)
 {
 	struct ts_copy_result results[8];
 	struct buffer dst;
 	struct setup setup;
 
-	(void)state;
-	setup_open(&setup, STEPPED, 4);
+	setup_open(&setup, uri, 4);
 	buffer_open(setup.dev, &dst, PAGE, DMA_FROM_DEVICE);
 	for (uint64_t i = 0; i < 4; i++)
 		assert_int_equal(fill_one(&setup, ~i, dst.addr + 8 * i, 8, i), 0);
@@ -87,14 +93,23 @@ static void full(void **state)
 	assert_int_equal(ts_copy_poll(setup.copy, results, 0), 0);
 	assert_int_equal(ts_copy_poll(setup.copy, results, 8), 4);
 	assert_int_equal(ts_copy_poll(setup.copy, results, 8), 0);
+	buffer_to_cpu(setup.dev, &dst);
 	for (uint64_t i = 0; i < 5; i++)
 		assert_true(((uint64_t *)dst.mem)[i] == (i < 4 ? ~i : 0));
 	buffer_close(setup.dev, &dst);
 	setup_close(&setup);
 }
 
+static void full(void **state)
+{
+	(void)state;
+	for (size_t engine = 0; engine < NR_ENGINES; engine++)
+		if (is_stepped(engines[engine]))
+			fill_ring(engines[engine]);
+}
+
 /* The pool holds two transfers with the longest lists; the wrap of the pool is crossed often. */
-static void full_pool(void **state)
+static void fill_pool(const char *uri)
 {
 	struct ts_copy_seg from[PIECES], to[PIECES];
 	struct buffer src, dst;
@@ -102,11 +117,10 @@ static void full_pool(void **state)
 	unsigned int refused = 0;
 	uint64_t cookie = 0;
 
-	(void)state;
-	setup_open(&setup, STEPPED, 64);
+	setup_open(&setup, uri, 64);
 	assert_int_equal(ts_copy_max_segs(setup.copy), PIECES);
 	buffer_open(setup.dev, &src, 2 * PIECES, DMA_TO_DEVICE);
-	buffer_open(setup.dev, &dst, 2 * PIECES, DMA_FROM_DEVICE);
+	buffer_open(setup.dev, &dst, 2 * PIECES, DMA_BIDIRECTIONAL); /* it is cleared */
 	for (unsigned int i = 0; i < PIECES; i++) {
 		from[i] = (struct ts_copy_seg){src.addr + 2 * i, 1};
 		to[i] = (struct ts_copy_seg){dst.addr + 2 * i + 1, 1};
@@ -118,6 +132,8 @@ static void full_pool(void **state)
 		memset(dst.mem, 0, dst.size);
 		for (unsigned int i = 0; i < PIECES; i++)
 			src.mem[2 * i] = (uint8_t)(i + round + 1);
+		buffer_to_device(setup.dev, &src);
+		buffer_to_device(setup.dev, &dst);
 		while (in_flight < 8 &&
 		       !ts_copy_submit(setup.copy, from, nr, to, nr, cookie + in_flight))
 			in_flight++;
@@ -129,6 +145,7 @@ static void full_pool(void **state)
 			assert_int_equal(result.status, 0);
 			assert_int_equal(result.bytes, nr);
 		}
+		buffer_to_cpu(setup.dev, &dst);
 		for (size_t i = 0; i < PIECES; i++) {
 			assert_int_equal(dst.mem[2 * i], 0);
 			assert_int_equal(dst.mem[2 * i + 1], i < nr ? src.mem[2 * i] : 0);
@@ -138,6 +155,14 @@ static void full_pool(void **state)
 	buffer_close(setup.dev, &src);
 	buffer_close(setup.dev, &dst);
 	setup_close(&setup);
+}
+
+static void full_pool(void **state)
+{
+	(void)state;
+	for (size_t engine = 0; engine < NR_ENGINES; engine++)
+		if (is_stepped(engines[engine]))
+			fill_pool(engines[engine]);
 }
 
 static void waiting(void **state)

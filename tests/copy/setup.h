@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the tests of the copy driver share: an engine in either mode, and buffers. */
+/* What the tests of the copy driver share: engines of every kind, and buffers. */
 #ifndef TESTS_COPY_SETUP_H
 #define TESTS_COPY_SETUP_H
 
@@ -20,7 +20,34 @@
 #define STEPPED "soft:copy,thread=off"
 #define THREADED "soft:copy"
 
-static const char *const both_modes[] = {STEPPED, THREADED};
+/* Engines that the driver must work on alike; the first two are the plain ones. */
+static const char *const engines[] = {
+	STEPPED,
+	THREADED,
+	"soft:copy,coherent=off,thread=off",
+	"soft:copy,coherent=off",
+	"soft:copy,untrusted",
+	"soft:copy,untrusted,coherent=off",
+	"soft:copy,bounce=force,thread=off",
+	"soft:copy,bounce=force",
+	"soft:copy,bounce=force,coherent=off",
+	"direct:copy",
+	"direct:copy,bounce=force,thread=off",
+	"direct:copy,bounce=force",
+	"direct:copy,mask=32",
+};
+
+#define NR_ENGINES (sizeof(engines) / sizeof(engines[0]))
+
+static inline bool is_stepped(const char *uri)
+{
+	return strstr(uri, "thread=off");
+}
+
+static inline bool is_translated(const char *uri)
+{
+	return !strncmp(uri, "soft:", 5);
+}
 
 struct setup {
 	struct dma_dev *dev;
@@ -79,6 +106,17 @@ static inline void buffer_close(struct dma_dev *dev, struct buffer *buffer)
 {
 	dma_unmap_single(dev, buffer->addr, buffer->size, buffer->dir);
 	free(buffer->mem);
+}
+
+/* The CPU has written, or wants to read, a buffer that stays mapped. */
+static inline void buffer_to_device(struct dma_dev *dev, const struct buffer *buffer)
+{
+	dma_sync_single_for_device(dev, buffer->addr, buffer->size, buffer->dir);
+}
+
+static inline void buffer_to_cpu(struct dma_dev *dev, const struct buffer *buffer)
+{
+	dma_sync_single_for_cpu(dev, buffer->addr, buffer->size, buffer->dir);
 }
 
 static inline struct ts_copy_result next_result(struct setup *setup)

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* An engine that does not answer: its driver says so, and comes back when the engine does. */
 #include <pthread.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include <twostep/bounce.h>
 
 #include "setup.h"
 
@@ -11,7 +14,7 @@ struct scene {
 	struct buffer dst;
 	pthread_mutex_t lock;
 	pthread_cond_t done;
-	bool ended;
+	bool ended, go_on;
 	int reset, submit;
 	size_t pending;
 };
@@ -77,6 +80,57 @@ static void engine_that_does_not_stop(void **state)
 	setup_close(setup);
 }
 
+static void wait_in_handler(const struct dma_fault *fault, void *arg)
+{
+	struct scene *scene = arg;
+
+	(void)fault;
+	pthread_mutex_lock(&scene->lock);
+	scene->ended = true;
+	pthread_cond_broadcast(&scene->done);
+	while (!scene->go_on)
+		pthread_cond_wait(&scene->done, &scene->lock);
+	pthread_mutex_unlock(&scene->lock);
+}
+
+/*
+ * Where nothing cuts an engine's access, the rings of one that does not stop stay its
+ * own, and so do the buffers that stand for them: others must not be given them.
+ */
+static void engine_that_goes_on(void **state)
+{
+	/* Not freed, and not lost either. */
+	static struct scene scene = {
+		.lock = PTHREAD_MUTEX_INITIALIZER,
+		.done = PTHREAD_COND_INITIALIZER,
+	};
+	struct dma_bounce_stats before, after;
+	struct setup *setup = &scene.setup;
+	void *gone = mmap(NULL, PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	(void)state;
+	assert_ptr_not_equal(gone, MAP_FAILED);
+	setup_open(setup, "direct:copy,bounce=force", 4);
+	assert_int_equal(
+		dma_space_set_fault_handler(dma_dev_space(setup->dev), wait_in_handler, &scene), 0);
+	pthread_mutex_lock(&scene.lock);
+	assert_int_equal(fill(&scene, 1, (uintptr_t)gone), 0);
+	while (!scene.ended)
+		pthread_cond_wait(&scene.done, &scene.lock);
+	pthread_mutex_unlock(&scene.lock);
+	dma_bounce_stats(NULL, &before);
+	assert_true(before.used > 0);
+	ts_copy_close(setup->copy);
+	dma_bounce_stats(NULL, &after);
+	assert_int_equal(after.used, before.used);
+	pthread_mutex_lock(&scene.lock);
+	scene.go_on = true;
+	pthread_cond_broadcast(&scene.done);
+	pthread_mutex_unlock(&scene.lock);
+	dma_dev_close(setup->dev);
+	munmap(gone, PAGE);
+}
+
 static int in_child(struct scene *scene)
 {
 	struct ts_copy_result result;
@@ -103,15 +157,15 @@ static int in_child(struct scene *scene)
 static void forked_child(void **state)
 {
 	(void)state;
-	for (size_t mode = 0; mode < 2; mode++) {
+	for (size_t engine = 0; engine < NR_ENGINES; engine++) {
 		struct scene scene = {0};
 		pid_t child;
 		int status;
 
-		setup_open(&scene.setup, both_modes[mode], 4);
+		setup_open(&scene.setup, engines[engine], 4);
 		buffer_open(scene.setup.dev, &scene.dst, PAGE, DMA_FROM_DEVICE);
 		/* Only an engine that nobody steps has surely not done it yet. */
-		scene.pending = !mode;
+		scene.pending = is_stepped(engines[engine]);
 		for (size_t i = 0; i < scene.pending; i++)
 			assert_int_equal(fill(&scene, 8, scene.dst.addr), 0);
 		child = fork();
@@ -123,6 +177,7 @@ static void forked_child(void **state)
 		assert_int_equal(fill(&scene, 9, scene.dst.addr), 0);
 		for (size_t i = 0; i < scene.pending + 1; i++)
 			assert_int_equal(next_result(&scene.setup).status, 0);
+		buffer_to_cpu(scene.setup.dev, &scene.dst);
 		assert_int_equal(scene.dst.mem[0], 9);
 		buffer_close(scene.setup.dev, &scene.dst);
 		setup_close(&scene.setup);
@@ -132,8 +187,8 @@ static void forked_child(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(engine_that_does_not_stop),
-		cmocka_unit_test(forked_child),
+		cmocka_unit_test(engine_that_does_not_stop), cmocka_unit_test(forked_child),
+		cmocka_unit_test(engine_that_goes_on), /* last: it leaves buffers lent */
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -131,7 +131,8 @@ static void addresses_are_memory_addresses(void **state)
 
 static void memory_that_is_out_of_reach(void **state)
 {
-	struct device d = device_open("direct:,mask=32"), wide = device_open("direct:");
+	struct device d = device_open("direct:,mask=32,bounce=off"),
+		      wide = device_open("direct:,bounce=off");
 	uint8_t *memory = pages_new(1, 1);
 	uint8_t *low = mmap((void *)0x10000000, PAGE, PROT_READ | PROT_WRITE,
 			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);

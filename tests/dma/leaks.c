@@ -2,6 +2,8 @@
 /* Closing a space in which something is live: told, counted, and safe. */
 #include <pthread.h>
 
+#include <twostep/bounce.h>
+
 #include "setup.h"
 
 static void what_is_left_is_counted(void **state)
@@ -79,6 +81,32 @@ static void leaked_memory_can_be_withdrawn(void **state)
 	free(memory);
 }
 
+/* Buffers come back too, those as well that are linked where nothing is reserved any more. */
+static void leaked_buffers_come_back(void **state)
+{
+	const struct dma_bounce_desc desc = {.size = DMA_BOUNCE_SEGMENT};
+	struct device d = soft_open(state, ",bounce=force");
+	struct dma_iova_state live = reserve(&d, 0, PAGE), freed = reserve(&d, 0, PAGE);
+	uint8_t *memory = pages_new(1, 1);
+	struct dma_bounce_stats stats;
+	struct dma_bounce *pool;
+
+	assert_int_equal(dma_bounce_create(&desc, &pool), 0);
+	assert_int_equal(dma_dev_set_bounce(d.dev, pool), 0);
+	assert_int_not_equal(dma_map_single(d.dev, memory, 5, DMA_TO_DEVICE), DMA_MAPPING_ERROR);
+	dma_iova_free(d.dev, &freed);
+	link_at(&d, &live, 0, memory, PAGE);
+	link_at(&d, &freed, 0, memory, PAGE);
+	dma_bounce_stats(pool, &stats);
+	assert_true(stats.used > 2 * PAGE);
+	dma_dev_close(d.dev);
+	dma_bounce_stats(pool, &stats);
+	assert_int_equal(stats.used, 0);
+	assert_int_equal(dma_bounce_destroy(pool), 0);
+	assert_int_equal(dma_leak_count(), d.leaks + 2);
+	free(memory);
+}
+
 #define THREADS 4
 #define ROUNDS 50
 
@@ -123,6 +151,7 @@ int main(void)
 		EACH_FORMAT(only_the_last_device_closes_the_space),
 		EACH_FORMAT(nothing_is_left),
 		EACH_FORMAT(leaked_memory_can_be_withdrawn),
+		EACH_FORMAT(leaked_buffers_come_back),
 		EACH_FORMAT(spaces_that_close_at_once),
 	};
 

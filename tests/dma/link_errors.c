@@ -123,7 +123,7 @@ static phys_addr_t scene_open(void **state, struct scene *scene)
 	phys_addr_t registered;
 
 	scene->trusted = soft_open(state, "");
-	scene->untrusted = soft_open(state, ",untrusted");
+	scene->untrusted = soft_open(state, ",untrusted,bounce=off");
 	scene->memory = pages_new(PAGES, 0x40);
 	assert_int_equal(dma_memory_register(&desc, &registered), 0);
 	scene->hole = (registered | (PAGE - 1)) + 1 + PAGE;
@@ -236,7 +236,7 @@ static void an_empty_state(void **state)
 /* The unaligned memory of an untrusted device, and what may be asked of it instead. */
 static void untrusted_devices_get_whole_granules(void **state)
 {
-	struct device d = soft_open(state, ",untrusted");
+	struct device d = soft_open(state, ",untrusted,bounce=off");
 	uint8_t *memory = pages_new(3, 7);
 	struct dma_iova_state iova = reserve(&d, 0, 3 * PAGE);
 	struct dma_iova_state unaligned = reserve(&d, 0x100, PAGE);

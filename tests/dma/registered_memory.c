@@ -208,7 +208,7 @@ static void untrusted_devices_get_whole_granules(void **state)
 {
 	static const unsigned long attrs[] = {0, DMA_ATTR_MMIO, DMA_ATTR_REQUIRE_COHERENT};
 	static struct bar bar;
-	struct device d = soft_open(state, ",untrusted");
+	struct device d = soft_open(state, ",untrusted,bounce=off");
 	phys_addr_t base = bar_register(&bar);
 	struct dma_iova_state iova = reserve(&d, 0, PAGES * PAGE);
 	struct snapshot before = snapshot_take(&d, iova.addr, PAGES);

@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include <twostep/bus.h>
+#include <twostep/debug.h>
 #include <twostep/device.h>
 #include <twostep/error.h>
 #include <twostep/iova.h>

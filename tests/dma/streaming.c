@@ -270,7 +270,7 @@ static void directions(void **state)
 
 static void untrusted_devices_get_whole_granules(void **state)
 {
-	struct device d = soft_open(state, ",untrusted");
+	struct device d = soft_open(state, ",untrusted,bounce=off");
 	uint8_t *memory = pages_new(2, 1);
 	phys_addr_t phys = virt_to_phys(memory);
 	struct snapshot before = snapshot_take(&d, 0, 1);

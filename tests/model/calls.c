@@ -6,6 +6,7 @@
 
 bool check_stats(struct run *run, bool misused)
 {
+	struct dma_bounce_stats lent;
 	struct dma_stats stats;
 
 	AGREE(run, !dma_space_stats(run->space, &stats), "dma_space_stats() fails");
@@ -19,6 +20,10 @@ bool check_stats(struct run *run, bool misused)
 	AGREE(run, (stats.misuse > run->misuse) == misused, "the call %s",
 	      misused ? "is misuse and is not counted" : "is no misuse and is counted");
 	run->misuse = stats.misuse;
+	dma_bounce_stats(NULL, &lent);
+	AGREE(run, lent.used == run->nr_bounced * PAGE,
+	      "%llu bytes of bounce buffers are in use and should be %llu", ull(lent.used),
+	      ull(run->nr_bounced * PAGE));
 	return true;
 }
 
@@ -31,7 +36,12 @@ static bool check_granule(struct run *run, const struct range *range, uint64_t i
 
 	AGREE(run, found == (granule->page != NOTHING), "0x%llx should %sbe linked", ull(iova),
 	      granule->page == NOTHING ? "not " : "");
-	if (found)
+	if (found && granule->bounced)
+		AGREE(run,
+		      phys != page_phys(run, granule->page) &&
+			      !memcmp((const void *)(uintptr_t)phys, granule->bounced->bytes, PAGE),
+		      "the copy that is linked at 0x%llx has other bytes", ull(iova));
+	else if (found)
 		AGREE(run, phys == page_phys(run, granule->page),
 		      "0x%llx leads to 0x%llx and should lead to page %d, 0x%llx", ull(iova),
 		      ull(phys), granule->page, ull(page_phys(run, granule->page)));
@@ -112,6 +122,15 @@ unsigned long any_attrs(struct run *run)
 	return one_in(run, 4) ? attrs[below(run, ARRAY_SIZE(attrs))] : 0;
 }
 
+bool any_ending(struct run *run, enum dma_data_direction *dir, unsigned long *attrs)
+{
+	static const unsigned long some[] = {0, 0, 0, DMA_ATTR_SKIP_CPU_SYNC, DMA_ATTR_NO_WARN};
+
+	*dir = (enum dma_data_direction)below(run, 3);
+	*attrs = some[below(run, ARRAY_SIZE(some))];
+	return *dir != DMA_TO_DEVICE && *attrs != DMA_ATTR_SKIP_CPU_SYNC;
+}
+
 struct range *any_range(struct run *run, enum range_kind kind)
 {
 	unsigned int slot = (unsigned int)below(run, RESERVATIONS);
@@ -128,6 +147,9 @@ unsigned int slot_of(const struct run *run, const struct range *range)
 struct dma_gather *any_gather(struct run *run, bool *really)
 {
 	*really = false;
+	/* A gather that is full makes some of it final: which copies is not for us to say. */
+	if (run->config->bounces && run->gathered == DMA_GATHER_RANGES)
+		end_gather(run);
 	if (!run->gathering || one_in(run, 4))
 		return NULL;
 	*really = run->gather_is_ours;
@@ -216,15 +238,43 @@ static bool reserve_window(struct run *run)
 	return true;
 }
 
+/* A part of a mapping, or of what is linked, is handed over, and back. */
 static bool sync_single(struct run *run)
 {
-	const struct range *range = any_range(run, MAPPED);
-	struct dma_dev *dev = run->dev[below(run, DEVICES)];
+	const struct range *range = any_range(run, one_in(run, 2) ? MAPPED : RESERVED);
+	struct dma_dev *dev = run->dev[one_in(run, 8) ? 0 : UNTRUSTED];
+	/* A device that has bounced nothing since its mask was set is not looked at closer. */
+	bool looks = dev->bounced;
 
-	if (range->kind != MAPPED)
+	if (range->kind == UNUSED)
 		return true;
-	dma_sync_single_for_cpu(dev, range->state.addr, 1, DMA_FROM_DEVICE);
-	dma_sync_single_for_device(dev, range->state.addr, 1, DMA_TO_DEVICE);
+	for (unsigned int i = 0; i < 4; i++) {
+		size_t total = dma_iova_size(&range->state), offset = below(run, total);
+		size_t len = 1 + below(run, total - offset);
+		enum dma_data_direction dir = (enum dma_data_direction)below(run, 3);
+		dma_addr_t addr = range->state.addr + offset;
+
+		if (i % 2)
+			dma_sync_single_for_device(dev, addr, len, dir);
+		else
+			dma_sync_single_for_cpu(dev, addr, len, dir);
+		tell(run, "sync 0x%zx bytes at 0x%llx for the %s, direction %d", len, ull(addr),
+		     i % 2 ? "device" : "CPU", (int)dir);
+		if (looks && dir != (i % 2 ? DMA_FROM_DEVICE : DMA_TO_DEVICE))
+			model_sync(run, range, addr, len, i % 2);
+	}
+	return check_range(run, range);
+}
+
+static bool set_min_align(struct run *run)
+{
+	static const unsigned int masks[] = {0, 0xff, 0x7ff, 0xfff};
+	unsigned int device = (unsigned int)below(run, DEVICES);
+	unsigned int mask = masks[below(run, ARRAY_SIZE(masks))];
+
+	tell(run, "minimum alignment of device %u: 0x%x", device, mask);
+	AGREE(run, !dma_set_min_align_mask(run->dev[device], mask), "%s", dma_last_error());
+	run->min_align[device] = mask;
 	return true;
 }
 
@@ -241,7 +291,7 @@ static bool begin_gather(struct run *run)
 	return true;
 }
 
-static bool end_gather(struct run *run)
+bool end_gather(struct run *run)
 {
 	if (!run->gathering)
 		return true;
@@ -267,7 +317,7 @@ static const struct {
 	{.plain = device_write, .weight = 16},	{.plain = device_atomic, .weight = 4},
 	{.plain = begin_gather, .weight = 2},	{.plain = end_gather, .weight = 1},
 	{.plain = set_mask, .weight = 2},	{.plain = reserve_window, .weight = 1},
-	{.plain = sync_single, .weight = 1},
+	{.plain = sync_single, .weight = 2},	{.plain = set_min_align, .weight = 1},
 };
 
 void draw_calls(struct call *calls, size_t nr, uint64_t seed)

@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <twostep/bounce.h>
 #include <twostep/memory.h>
 
 #include "model.h"
@@ -32,9 +33,12 @@ bool check_unchanged(struct run *run, const struct range *range);
 
 enum dma_data_direction any_direction(struct run *run);
 unsigned long any_attrs(struct run *run);
+/* With what memory is taken away; returns whether copies come back then. */
+bool any_ending(struct run *run, enum dma_data_direction *dir, unsigned long *attrs);
 struct range *any_range(struct run *run, enum range_kind kind);
 unsigned int slot_of(const struct run *run, const struct range *range);
 struct dma_gather *any_gather(struct run *run, bool *really);
+bool end_gather(struct run *run);
 bool starve(struct run *run);
 void feed(void);
 

@@ -79,11 +79,11 @@ bool check_memory(struct run *run)
 /* After the whole transfer: one page of memory may be behind several granules. */
 static bool check_written(struct run *run, dma_addr_t addr, size_t len)
 {
-	int page;
+	struct place place;
 
 	for (uint64_t pfn = addr / PAGE; pfn <= (addr + len - 1) / PAGE; pfn++) {
-		reach(run, pfn, 0, &page);
-		if (!check_page(run, page))
+		reach(run, pfn, 0, &place);
+		if (!check_page(run, place.page))
 			return false;
 	}
 	return true;
@@ -102,18 +102,18 @@ static bool check_transfer(struct run *run, unsigned int device, dma_addr_t addr
 	while (done < len && !refused) {
 		uint64_t in = (addr + done) & PAGE_MASK;
 		size_t part = len - done < PAGE - in ? len - done : PAGE - in;
-		int page;
+		struct place place;
 		enum reach reached =
-			reach(run, (addr + done) / PAGE, write ? PGT_WRITE : PGT_READ, &page);
+			reach(run, (addr + done) / PAGE, write ? PGT_WRITE : PGT_READ, &place);
 
 		refused = reached == REFUSED || (reached == EITHER && err);
 		run->met[refused ? MET_REFUSED : reached == EITHER ? MET_GATHERED : MET_REACHED]++;
 		if (!refused && write)
-			memcpy(page_shadow(run, page) + in, buf + done, part);
+			memcpy(place.bytes + in, buf + done, part);
 		else if (!refused)
-			AGREE(run, !memcmp(page_shadow(run, page) + in, buf + done, part),
+			AGREE(run, !memcmp(place.bytes + in, buf + done, part),
 			      "device %u reads other bytes at 0x%llx (%zu) than page %d has",
-			      device, ull(addr + done), part, page);
+			      device, ull(addr + done), part, place.page);
 		if (!refused)
 			done += part;
 	}
@@ -149,10 +149,10 @@ static bool transfer_any(struct run *run, unsigned int device, dma_addr_t addr, 
 			 bool write)
 {
 	bool certain = true;
-	int page;
+	struct place place;
 
 	for (uint64_t pfn = addr / PAGE; pfn <= (addr + len - 1) / PAGE; pfn++)
-		certain &= reach(run, pfn, write ? PGT_WRITE : PGT_READ, &page) != EITHER;
+		certain &= reach(run, pfn, write ? PGT_WRITE : PGT_READ, &place) != EITHER;
 	if (certain)
 		return transfer(run, device, addr, len, write);
 	while (len) {
@@ -199,13 +199,13 @@ static bool check_atomic(struct run *run, dma_addr_t addr, size_t size, int err,
 	uint64_t was = 0, now;
 	uint8_t *shadow;
 	enum reach reached;
-	int page;
+	struct place place;
 
 	if (size != 4 && size != 8) {
 		AGREE(run, err == -EINVAL, "an atomic of %zu bytes answers %d", size, err);
 		return true;
 	}
-	reached = reach(run, addr / PAGE, PGT_READ | PGT_WRITE, &page);
+	reached = reach(run, addr / PAGE, PGT_READ | PGT_WRITE, &place);
 	if (addr & (size - 1) || reached == REFUSED || (reached == EITHER && err == -EFAULT)) {
 		AGREE(run, err == -EFAULT, "an atomic at 0x%llx should be refused and answers %d",
 		      ull(addr), err);
@@ -213,7 +213,7 @@ static bool check_atomic(struct run *run, dma_addr_t addr, size_t size, int err,
 		return true;
 	}
 	AGREE(run, err >= 0, "an atomic at 0x%llx should be done and answers %d", ull(addr), err);
-	shadow = page_shadow(run, page) + (addr & PAGE_MASK);
+	shadow = place.bytes + (addr & PAGE_MASK);
 	memcpy(&was, shadow, size);
 	now = exchange ? operand : was + operand;
 	if (exchange)
@@ -223,7 +223,7 @@ static bool check_atomic(struct run *run, dma_addr_t addr, size_t size, int err,
 	      ull(addr), ull(found), ull(was));
 	if (!exchange || was == expected)
 		memcpy(shadow, &now, size);
-	return check_page(run, page);
+	return check_page(run, place.page);
 }
 
 bool device_atomic(struct run *run)
@@ -233,7 +233,8 @@ bool device_atomic(struct run *run)
 	dma_addr_t addr = any_address(run);
 	uint64_t operand = run->random, expected = 0, found = 0;
 	bool exchange = one_in(run, 2);
-	int err, page;
+	struct place place;
+	int err;
 
 	if (!one_in(run, 20))
 		addr &= ~7ULL;
@@ -241,8 +242,8 @@ bool device_atomic(struct run *run)
 		operand &= UINT32_MAX;
 	/* Half of the exchanges meet what they expect. */
 	if (exchange && one_in(run, 2) && size <= 8 && !(addr & 7) &&
-	    reach(run, addr / PAGE, PGT_READ, &page) != REFUSED)
-		memcpy(&expected, page_shadow(run, page) + (addr & PAGE_MASK), size);
+	    reach(run, addr / PAGE, PGT_READ, &place) != REFUSED)
+		memcpy(&expected, place.bytes + (addr & PAGE_MASK), size);
 	tell(run, "%s of %zu bytes at 0x%llx", exchange ? "compare-exchange" : "fetch-add", size,
 	     ull(addr));
 	if (exchange) {

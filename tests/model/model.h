@@ -5,7 +5,8 @@
  * The model (reference.c) is a list of ranges of addresses, and for each granule of a
  * range: which page of memory is behind it, with which rights, in how large an entry,
  * and which page may still be behind it because a gather is open. Memory is two pieces
- * with a shadow of each page: what it must contain.
+ * with a shadow of each page: what it must contain. A granule that is bounced has bytes
+ * of its own: what the device sees, and what comes back to memory at the end.
  *
  * A call (calls.c, device.c) is a code and a seed. Everything about it is drawn from that
  * seed, so a list of calls repeats exactly, and calls can be left out of it (shrink.c).
@@ -39,7 +40,20 @@
 #define WINDOWS 48
 #define DEVICES 2
 
+/* The second device is untrusted: it never shares a granule with anybody else. */
+#define UNTRUSTED 1
+
+struct bounced {
+	uint8_t bytes[PAGE]; /* all that the device sees of the granule */
+	uint16_t in, len; /* the part of it that stands for memory */
+	phys_addr_t phys; /* which */
+	bool copy_back; /* gathered: at the end */
+	struct bounced *next; /* gathered: in the order of the calls */
+};
+
 struct granule {
+	struct bounced *bounced; /* NULL: the device has the page itself */
+	struct bounced *bounced_before;
 	int16_t page; /* of memory, or NOTHING */
 	int16_t before; /* gathered: a device may still reach it; or NOTHING */
 	uint16_t first; /* of the entry that translates it: index of its first granule */
@@ -57,6 +71,7 @@ struct range {
 	struct dma_iova_state state; /* MAPPED: address and size, in the same places */
 	uint64_t pfn;
 	uint64_t pages;
+	bool bounced; /* something of it, ever */
 	struct granule granule[MAX_PAGES];
 };
 
@@ -65,6 +80,8 @@ enum model_error {
 	MODEL_RIGHT,
 	MODEL_CUTS_LARGE, /* unlinking part of a large entry leaves the rest */
 	MODEL_GATHERS_NOTHING, /* gathered memory is out of reach at once */
+	MODEL_LOSES_COPIES, /* what was bounced never comes back */
+	MODEL_SHOWS_NEIGHBOURS, /* a bounced granule is a copy of all of the page */
 };
 
 /* What a run has met: a random test that meets nothing proves nothing. */
@@ -85,11 +102,17 @@ enum met {
 	MET_MISMATCH, /* -ENXIO */
 	MET_INVALID,
 	MET_FORBIDDEN, /* -EPERM */
+	MET_BOUNCED, /* from here on: only with a device that bounces */
+	MET_INCOHERENT, /* -EOPNOTSUPP */
+	MET_COPIED_BACK,
+	MET_COPIED_LATER, /* when a gather ended */
+	MET_SYNCED, /* bounced bytes moved by a sync */
 	NR_MET,
 };
 
 struct config {
 	const char *uri[DEVICES];
+	bool bounces; /* the untrusted device does; else it is refused what is not whole */
 	bool write_implies_read; /* the format has no write-only */
 	bool needs_sync;
 	unsigned int va_bits;
@@ -100,6 +123,7 @@ struct run {
 	const struct config *config;
 	struct dma_dev *dev[DEVICES];
 	uint64_t limit_pfn[DEVICES]; /* last granule that the device may use */
+	unsigned int min_align[DEVICES]; /* address bits that a bounced mapping keeps */
 	struct dma_space *space;
 	struct backend *be;
 
@@ -127,6 +151,8 @@ struct run {
 	bool gathering;
 	bool gather_is_ours; /* begun with a device, so that it really gathers */
 	unsigned int gathered;
+	struct bounced *to_come; /* back, with the gather's end */
+	uint64_t nr_bounced; /* granules, those to come back included */
 
 	uint64_t mapped_pages;
 	uint64_t live;
@@ -182,6 +208,10 @@ int phys_page(const struct run *run, phys_addr_t phys);
 bool is_memory(const struct run *run, phys_addr_t phys, uint64_t len);
 uint8_t *page_bytes(const struct run *run, int page);
 uint8_t *page_shadow(const struct run *run, int page);
+/* The shadow of memory that may go on in the next page. */
+uint8_t *phys_shadow(const struct run *run, phys_addr_t phys);
+/* Let memory have a content of its own, before a copy is made of it. */
+void touch_memory(struct run *run, const struct phys_vec *vec, size_t nr);
 
 uint8_t dir_access(const struct run *run, enum dma_data_direction dir);
 
@@ -197,8 +227,15 @@ void forget_leaving(struct run *run, uint64_t pfn, uint64_t pages);
 int expect_link(const struct run *run, const struct range *range, bool untrusted,
 		const struct phys_vec *vec, size_t nr, size_t offset, enum dma_data_direction dir,
 		unsigned long attrs);
+/* @bounced: granules that are not all of one piece's are copies. */
 void model_link(struct run *run, struct range *range, uint64_t first, const struct phys_vec *vec,
-		size_t nr, enum dma_data_direction dir, bool settled);
+		size_t nr, enum dma_data_direction dir, bool settled, bool bounced);
+/* A streaming mapping that is bounced as a whole. */
+void model_map_bounced(struct run *run, struct range *range, phys_addr_t phys, uint64_t len,
+		       enum dma_data_direction dir);
+/* Bytes [addr, addr + len) of what is bounced there go to memory, or the other way. */
+void model_sync(struct run *run, const struct range *range, dma_addr_t addr, uint64_t len,
+		bool for_device);
 
 struct removal {
 	uint64_t pages;
@@ -206,14 +243,22 @@ struct removal {
 	bool cut; /* something outside of it went too */
 };
 struct removal model_remove(struct run *run, struct range *range, uint64_t first, uint64_t last,
-			    bool gathered);
+			    bool gathered, bool copy_back);
+bool any_bounced(const struct range *range);
+/* Whether an open gather has been there. */
+bool any_marks(const struct range *range);
 bool any_linked(const struct range *range, uint64_t first, uint64_t pages);
 /* The range is given back, by a gather or at once. */
-void model_release(struct run *run, struct range *range, bool gathered);
+void model_release(struct run *run, struct range *range, bool gathered, bool copy_back);
 void model_end_gather(struct run *run);
 
 enum reach { REFUSED, REACHED, EITHER };
-enum reach reach(struct run *run, uint64_t pfn, unsigned int access, int *page);
+/* What a device finds in a granule, and the page behind it, or NOTHING. */
+struct place {
+	uint8_t *bytes;
+	int page;
+};
+enum reach reach(struct run *run, uint64_t pfn, unsigned int access, struct place *place);
 
 /* device.c */
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What must be, said as simply as it can be. */
 #include <stdarg.h>
+#include <stdlib.h>
 
 #include "model.h"
 
@@ -68,6 +69,11 @@ uint8_t *page_shadow(const struct run *run, int page)
 	return run->shadow + (uint64_t)page * PAGE;
 }
 
+uint8_t *phys_shadow(const struct run *run, phys_addr_t phys)
+{
+	return page_shadow(run, phys_page(run, phys)) + (phys & PAGE_MASK);
+}
+
 /* Each page begins with bytes that no other page has. */
 static void touch(struct run *run, int page)
 {
@@ -79,6 +85,17 @@ static void touch(struct run *run, int page)
 	for (uint64_t i = 0; i < PAGE / 8; i++)
 		word[i] = ((uint64_t)page * 512 + i + 1) * 0x9e3779b97f4a7c15ULL;
 	memcpy(page_shadow(run, page), word, PAGE);
+}
+
+void touch_memory(struct run *run, const struct phys_vec *vec, size_t nr)
+{
+	for (size_t i = 0; i < nr; i++) {
+		if (!vec[i].len || !is_memory(run, vec[i].paddr, vec[i].len))
+			continue;
+		for (int page = phys_page(run, vec[i].paddr);
+		     page <= phys_page(run, vec[i].paddr + vec[i].len - 1); page++)
+			touch(run, page);
+	}
 }
 
 uint8_t dir_access(const struct run *run, enum dma_data_direction dir)
@@ -174,6 +191,8 @@ static int expect_piece(const struct run *run, const struct range *range, bool u
 
 	if (vec->paddr & PAGE_MASK && at)
 		return -EIO;
+	if (attrs & DMA_ATTR_REQUIRE_COHERENT && range->bounced)
+		return -EOPNOTSUPP;
 	if (to_bounce && (attrs & (DMA_ATTR_MMIO | DMA_ATTR_REQUIRE_COHERENT) ||
 			  (vec->len && !beyond &&
 			   (!memory || (uint64_t)phys_page(run, vec->paddr) >= PLAIN_PAGES))))
@@ -184,7 +203,7 @@ static int expect_piece(const struct run *run, const struct range *range, bool u
 		return -ENXIO;
 	if (at > total || vec->len > total - at || beyond)
 		return -ERANGE;
-	return to_bounce ? -ENOMEM : 0;
+	return 0;
 }
 
 int expect_link(const struct run *run, const struct range *range, bool untrusted,
@@ -192,6 +211,7 @@ int expect_link(const struct run *run, const struct range *range, bool untrusted
 		unsigned long attrs)
 {
 	uint64_t first = ((range->state.addr & PAGE_MASK) + offset) / PAGE, end;
+	bool to_bounce = false;
 	size_t at = offset;
 
 	if (!nr)
@@ -201,7 +221,10 @@ int expect_link(const struct run *run, const struct range *range, bool untrusted
 
 		if (err)
 			return err;
+		to_bounce |= untrusted && (vec[i].paddr | vec[i].len) & PAGE_MASK;
 	}
+	if (to_bounce && !run->config->bounces)
+		return -ENOMEM;
 	end = ((range->state.addr & PAGE_MASK) + at + PAGE_MASK) / PAGE;
 	return any_linked(range, first, end - first) ? -EADDRINUSE : 0;
 }
@@ -237,16 +260,95 @@ static uint64_t link_unit(struct run *run, struct range *range, uint64_t at, int
 	return at;
 }
 
+/* One granule that is a copy of [phys, phys + len), @in bytes behind its begin. */
+static void link_bounced(struct run *run, struct range *range, uint64_t at, uint64_t in,
+			 phys_addr_t phys, uint64_t len, enum dma_data_direction dir, bool settled)
+{
+	struct bounced *bounced = calloc(1, sizeof(*bounced));
+
+	if (!bounced)
+		abort();
+	bounced->in = (uint16_t)in;
+	bounced->len = (uint16_t)len;
+	bounced->phys = phys;
+	if (run->config->error == MODEL_SHOWS_NEIGHBOURS)
+		memcpy(bounced->bytes, page_shadow(run, phys_page(run, phys)), PAGE);
+	memcpy(bounced->bytes + in, phys_shadow(run, phys), len);
+	run->met[MET_RELINKED] += range->granule[at].before != NOTHING;
+	range->granule[at] = (struct granule){
+		.bounced = bounced,
+		.page = (int16_t)phys_page(run, phys),
+		.before = NOTHING,
+		.first = (uint16_t)at,
+		.pages = 1,
+		.access = dir_access(run, dir),
+		.settled = settled,
+	};
+	range->bounced = true;
+	run->mapped_pages++;
+	run->nr_bounced++;
+	run->met[MET_BOUNCED]++;
+}
+
+static uint64_t least(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
 void model_link(struct run *run, struct range *range, uint64_t first, const struct phys_vec *vec,
-		size_t nr, enum dma_data_direction dir, bool settled)
+		size_t nr, enum dma_data_direction dir, bool settled, bool bounced)
 {
 	for (size_t i = 0; i < nr;) {
 		phys_addr_t start = vec[i].paddr, end = start + vec[i].len;
+		uint64_t in = start & PAGE_MASK, head = 0, tail = 0;
 
 		for (i++; i < nr && vec[i].paddr == end; i++)
 			end += vec[i].len;
-		first = link_unit(run, range, first, phys_page(run, start),
-				  (end - 1) / PAGE - start / PAGE + 1, dir, settled);
+		if (bounced && in)
+			head = least(PAGE - in, end - start);
+		if (bounced)
+			tail = (end - start - head) & PAGE_MASK;
+		if (head)
+			link_bounced(run, range, first++, in, start, head, dir, settled);
+		start += head;
+		if (start < end - tail)
+			first = link_unit(run, range, first, phys_page(run, start),
+					  (end - tail - 1) / PAGE - start / PAGE + 1, dir, settled);
+		if (tail)
+			link_bounced(run, range, first++, 0, end - tail, tail, dir, settled);
+	}
+}
+
+void model_map_bounced(struct run *run, struct range *range, phys_addr_t phys, uint64_t len,
+		       enum dma_data_direction dir)
+{
+	uint64_t in = range->state.addr & PAGE_MASK;
+
+	for (uint64_t i = 0; len; i++) {
+		uint64_t part = least(PAGE - in, len);
+
+		link_bounced(run, range, i, in, phys, part, dir, true);
+		phys += part;
+		len -= part;
+		in = 0;
+	}
+}
+
+void model_sync(struct run *run, const struct range *range, dma_addr_t addr, uint64_t len,
+		bool for_device)
+{
+	for (uint64_t i = 0; i < range->pages; i++) {
+		struct bounced *bounced = range->granule[i].bounced;
+
+		for (uint64_t j = 0; bounced && j < bounced->len; j++) {
+			uint8_t *copy = &bounced->bytes[bounced->in + j];
+			uint8_t *memory = phys_shadow(run, bounced->phys + j);
+
+			if ((range->pfn + i) * PAGE + bounced->in + j - addr >= len)
+				continue;
+			*(for_device ? copy : memory) = *(for_device ? memory : copy);
+			run->met[MET_SYNCED]++;
+		}
 	}
 }
 
@@ -260,20 +362,68 @@ bool any_linked(const struct range *range, uint64_t first, uint64_t pages)
 	return false;
 }
 
-static void remove_one(struct run *run, struct granule *granule, bool gathered)
+/* The device has lost it. */
+static void end_bounced(struct run *run, struct bounced *bounced)
 {
+	if (bounced->copy_back && run->config->error != MODEL_LOSES_COPIES) {
+		memcpy(phys_shadow(run, bounced->phys), bounced->bytes + bounced->in, bounced->len);
+		run->met[MET_COPIED_BACK]++;
+	}
+	run->nr_bounced--;
+	free(bounced);
+}
+
+static void gather_bounced(struct run *run, struct bounced *bounced)
+{
+	struct bounced **at = &run->to_come;
+
+	while (*at)
+		at = &(*at)->next;
+	*at = bounced;
+}
+
+static void remove_one(struct run *run, struct granule *granule, bool gathered, bool copy_back)
+{
+	struct bounced *bounced = granule->bounced;
+
 	if (granule->page == NOTHING)
 		return;
-	if (gathered && run->config->error != MODEL_GATHERS_NOTHING) {
+	gathered = gathered && run->config->error != MODEL_GATHERS_NOTHING;
+	if (gathered) {
 		granule->before = granule->page;
+		granule->bounced_before = bounced;
 		granule->access_before = granule->access;
 	}
 	granule->page = NOTHING;
+	granule->bounced = NULL;
 	run->mapped_pages--;
+	if (!bounced)
+		return;
+	bounced->copy_back = copy_back;
+	if (gathered)
+		gather_bounced(run, bounced);
+	else
+		end_bounced(run, bounced);
+}
+
+bool any_bounced(const struct range *range)
+{
+	for (uint64_t i = 0; i < range->pages; i++)
+		if (range->granule[i].bounced)
+			return true;
+	return false;
+}
+
+bool any_marks(const struct range *range)
+{
+	for (uint64_t i = 0; i < range->pages; i++)
+		if (range->granule[i].before != NOTHING)
+			return true;
+	return false;
 }
 
 struct removal model_remove(struct run *run, struct range *range, uint64_t first, uint64_t last,
-			    bool gathered)
+			    bool gathered, bool copy_back)
 {
 	struct removal removal = {0};
 
@@ -293,7 +443,7 @@ struct removal model_remove(struct run *run, struct range *range, uint64_t first
 			end = i + 1;
 		}
 		for (uint64_t j = from; j < end; j++)
-			remove_one(run, &range->granule[j], gathered);
+			remove_one(run, &range->granule[j], gathered, copy_back);
 		removal.pages += end - from;
 		/* The rest of the entry is no hole. */
 		while (i + 1 < end && i < last) {
@@ -307,14 +457,12 @@ struct removal model_remove(struct run *run, struct range *range, uint64_t first
 	return removal;
 }
 
-void model_release(struct run *run, struct range *range, bool gathered)
+void model_release(struct run *run, struct range *range, bool gathered, bool copy_back)
 {
-	bool removed = any_linked(range, 0, range->pages), marks = false;
+	bool removed = any_linked(range, 0, range->pages), marks = any_marks(range);
 	struct range *leaving;
 
-	for (uint64_t i = 0; i < range->pages; i++)
-		marks |= range->granule[i].before != NOTHING;
-	model_remove(run, range, 0, range->pages - 1, gathered);
+	model_remove(run, range, 0, range->pages - 1, gathered, copy_back);
 	run->live--;
 	if (gathered && (removed || marks)) {
 		leaving = &run->leaving[run->nr_leaving++];
@@ -330,6 +478,13 @@ void model_release(struct run *run, struct range *range, bool gathered)
 
 void model_end_gather(struct run *run)
 {
+	while (run->to_come) {
+		struct bounced *bounced = run->to_come;
+
+		run->to_come = bounced->next;
+		run->met[MET_COPIED_LATER] += bounced->copy_back;
+		end_bounced(run, bounced);
+	}
 	for (unsigned int i = 0; i < RANGES; i++)
 		for (uint64_t j = 0; run->range[i].kind != UNUSED && j < run->range[i].pages; j++)
 			run->range[i].granule[j].before = NOTHING;
@@ -355,21 +510,26 @@ static const struct granule *granule_at(const struct run *run, uint64_t pfn)
 	return NULL;
 }
 
-enum reach reach(struct run *run, uint64_t pfn, unsigned int access, int *page)
+static struct place place_of(const struct run *run, int page, struct bounced *bounced)
+{
+	return (struct place){bounced ? bounced->bytes : page_shadow(run, page), page};
+}
+
+enum reach reach(struct run *run, uint64_t pfn, unsigned int access, struct place *place)
 {
 	const struct granule *granule = granule_at(run, pfn);
 
-	*page = NOTHING;
+	*place = (struct place){NULL, NOTHING};
 	if (!granule)
 		return REFUSED;
 	if (granule->page != NOTHING) {
-		*page = granule->page;
+		*place = place_of(run, granule->page, granule->bounced);
 		if ((granule->access & access) != access)
 			return REFUSED;
 		return granule->settled ? REACHED : EITHER;
 	}
 	if (granule->before != NOTHING) {
-		*page = granule->before;
+		*place = place_of(run, granule->before, granule->bounced_before);
 		return (granule->access_before & access) == access ? EITHER : REFUSED;
 	}
 	return REFUSED;

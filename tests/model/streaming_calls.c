@@ -42,6 +42,7 @@ void keep_range(struct run *run, struct range *range, enum range_kind kind,
 	range->state = state;
 	range->pfn = state.addr / PAGE;
 	range->pages = ((state.addr & PAGE_MASK) + dma_iova_size(&state) + PAGE_MASK) / PAGE;
+	range->bounced = false;
 	range_clear(range);
 	run->live++;
 }
@@ -73,6 +74,21 @@ struct phys_vec any_piece(struct run *run, uint64_t in, uint64_t max)
 	return (struct phys_vec){page_phys(run, (int)(first + page)) + in, len};
 }
 
+/* Whether a mapping has to be bounced, and why it cannot be. */
+static bool must_bounce(unsigned int device, const struct phys_vec *vec, unsigned long attrs)
+{
+	return device == UNTRUSTED && !(attrs & DMA_ATTR_MMIO) &&
+	       (vec->paddr | vec->len) & PAGE_MASK;
+}
+
+static bool cannot_bounce(const struct run *run, const struct phys_vec *vec, unsigned long attrs)
+{
+	uint64_t longest = 256 * 1024 - (run->min_align[UNTRUSTED] + 2047ULL) / 2048 * 2048;
+
+	return !run->config->bounces || attrs & DMA_ATTR_REQUIRE_COHERENT || vec->len > longest ||
+	       (uint64_t)phys_page(run, vec->paddr) >= PLAIN_PAGES;
+}
+
 bool call_map(struct run *run, bool *misused)
 {
 	struct range *range = any_range(run, MAPPED);
@@ -84,8 +100,8 @@ bool call_map(struct run *run, bool *misused)
 					one_in(run, 8)	 ? MAX_BYTES - PAGE
 					: one_in(run, 2) ? PAGE - in
 							 : 8 * PAGE);
-	bool bad, starved;
-	uint64_t pages;
+	bool bad, starved, bounced;
+	uint64_t pages, inside;
 	dma_addr_t addr;
 
 	(void)misused;
@@ -97,10 +113,13 @@ bool call_map(struct run *run, bool *misused)
 		vec.len = 0;
 	if (one_in(run, 30))
 		vec.paddr = run->registered_base + REGISTERED_PAGES * PAGE - below(run, PAGE / 2);
-	pages = ((vec.paddr & PAGE_MASK) + vec.len + PAGE_MASK) / PAGE;
+	bounced = must_bounce(device, &vec, attrs);
+	inside = vec.paddr & (bounced ? run->min_align[device] : PAGE_MASK);
+	pages = (inside + vec.len + PAGE_MASK) / PAGE;
 	bad = dir == DMA_NONE || !vec.len || !is_memory(run, vec.paddr, vec.len) ||
-	      attrs & DMA_ATTR_CC_SHARED ||
-	      (device && !(attrs & DMA_ATTR_MMIO) && (vec.paddr | vec.len) & PAGE_MASK);
+	      attrs & DMA_ATTR_CC_SHARED || (bounced && cannot_bounce(run, &vec, attrs));
+	if (bounced)
+		touch_memory(run, &vec, 1);
 	starved = starve(run);
 	addr = dma_map_phys(run->dev[device], vec.paddr, vec.len, dir, attrs);
 	feed();
@@ -112,39 +131,48 @@ bool call_map(struct run *run, bool *misused)
 	if (addr == DMA_MAPPING_ERROR)
 		return bad || starved || check_none(run, device, pages, 0);
 	AGREE(run, !bad, "what cannot be mapped is mapped at 0x%llx", ull(addr));
-	AGREE(run, (addr & PAGE_MASK) == (vec.paddr & PAGE_MASK), "mapped at 0x%llx, from 0x%llx",
-	      ull(addr), ull(vec.paddr));
+	AGREE(run, (addr & PAGE_MASK) == inside, "mapped at 0x%llx, from 0x%llx", ull(addr),
+	      ull(vec.paddr));
 	if (!check_new(run, device, addr / PAGE, pages, 0))
 		return false;
 	keep_range(run, range, MAPPED, (struct dma_iova_state){addr, vec.len});
-	model_link(run, range, 0, &vec, 1, dir, true);
+	if (bounced)
+		model_map_bounced(run, range, vec.paddr, vec.len, dir);
+	else
+		model_link(run, range, 0, &vec, 1, dir, true, false);
 	return check_range(run, range);
 }
 
-static bool unmap(struct run *run, struct range *range, dma_addr_t addr, size_t size,
-		  unsigned long attrs, bool *misused)
+/* @shared: as shared memory, which does nothing. */
+static bool unmap(struct run *run, struct range *range, dma_addr_t addr, size_t size, bool shared,
+		  bool *misused)
 {
+	enum dma_data_direction dir;
+	unsigned long attrs;
+	bool copy_back = any_ending(run, &dir, &attrs);
 	struct dma_dev *dev = run->dev[below(run, DEVICES)];
 	uint64_t pages = size ? ((addr & PAGE_MASK) + size + PAGE_MASK) / PAGE : 0;
 	bool really, starved = starve(run);
 	struct dma_gather *gather = any_gather(run, &really);
 
-	tell(run, "unmap%s slot %u: %zu bytes at 0x%llx%s%s", gather ? ", gathered," : "",
-	     slot_of(run, range), size, ull(addr), attrs ? ", CC_SHARED" : "",
-	     starved ? ", without memory" : "");
+	tell(run, "unmap%s slot %u: %zu bytes at 0x%llx, direction %d, attributes 0x%lx%s%s",
+	     gather ? ", gathered," : "", slot_of(run, range), size, ull(addr), (int)dir, attrs,
+	     shared ? ", CC_SHARED" : "", starved ? ", without memory" : "");
+	if (shared)
+		attrs |= DMA_ATTR_CC_SHARED;
 	if (gather)
-		dma_unmap_phys_gather(dev, addr, size, DMA_BIDIRECTIONAL, attrs, gather);
+		dma_unmap_phys_gather(dev, addr, size, dir, attrs, gather);
 	else
-		dma_unmap_phys(dev, addr, size, DMA_BIDIRECTIONAL, attrs);
+		dma_unmap_phys(dev, addr, size, dir, attrs);
 	feed();
-	if (attrs)
+	if (shared)
 		return check_range(run, range);
 	if (addr / PAGE != range->pfn || range->kind != MAPPED) {
 		*misused = true;
 		return check_range(run, range);
 	}
 	*misused = pages != range->pages;
-	model_release(run, range, really);
+	model_release(run, range, really, copy_back);
 	return check_range(run, range);
 }
 
@@ -160,7 +188,7 @@ bool call_unmap(struct run *run, bool *misused)
 		size = below(run, 3 * PAGE);
 	if (one_in(run, 20) && range->pages > 1)
 		addr += PAGE;
-	return unmap(run, range, addr, size, one_in(run, 30) ? DMA_ATTR_CC_SHARED : 0, misused);
+	return unmap(run, range, addr, size, one_in(run, 30), misused);
 }
 
 bool take_down(struct run *run, struct range *range)
@@ -170,7 +198,7 @@ bool take_down(struct run *run, struct range *range)
 	bool misused;
 
 	if (range->kind == MAPPED)
-		return unmap(run, range, range->state.addr, total, 0, &misused) &&
+		return unmap(run, range, range->state.addr, total, false, &misused) &&
 		       check_stats(run, misused);
 	for (; first < range->pages; first = end) {
 		size_t from = first ? first * PAGE - inside : 0, to;
@@ -183,12 +211,12 @@ bool take_down(struct run *run, struct range *range)
 			end++;
 		to = end * PAGE - inside < total ? end * PAGE - inside : total;
 		dma_iova_unlink(run->dev[0], &range->state, from, to - from, DMA_BIDIRECTIONAL, 0);
-		model_remove(run, range, first, end - 1, false);
+		model_remove(run, range, first, end - 1, false, true);
 		if (!check_range(run, range))
 			return false;
 	}
 	misused = any_linked(range, 0, range->pages);
 	dma_iova_free(run->dev[0], &range->state);
-	model_release(run, range, false);
+	model_release(run, range, false, false);
 	return check_stats(run, misused);
 }

@@ -22,15 +22,22 @@ static size_t nr_calls = 100000 / SLOW;
 
 static const struct config second_stage = {
 	.uri = {"soft:", "soft:untrusted,iotlb=16,ways=2"},
+	.bounces = true,
 	.va_bits = 48,
 };
 static const struct config x86 = {
 	.uri = {"soft:pgtable=x86-64,iotlb=256", "soft:untrusted,iotlb=8,ways=8"},
+	.bounces = true,
 	.write_implies_read = true,
 	.va_bits = 47,
 };
+static const struct config unbounced = {
+	.uri = {"soft:", "soft:untrusted,bounce=off,iotlb=16,ways=2"},
+	.va_bits = 48,
+};
 static const struct config absent = {
 	.uri = {"soft:absent=cache", "soft:untrusted,iotlb=1024"},
+	.bounces = true,
 	.needs_sync = true,
 	.va_bits = 48,
 };
@@ -63,7 +70,8 @@ static void agrees_from(const struct config *config, uint64_t from)
 	free(calls);
 	assert_null(text);
 	/* So many calls meet everything there is to meet. */
-	for (enum met what = 0; nr_calls >= 100000 && what < NR_MET; what++)
+	for (enum met what = 0;
+	     nr_calls >= 100000 && what < (config->bounces ? NR_MET : MET_BOUNCED); what++)
 		assert_int_not_equal(has_met(what), 0);
 }
 
@@ -91,6 +99,12 @@ static void agrees_where_absence_is_cached(void **state)
 	agrees(&absent);
 }
 
+static void agrees_where_nothing_is_bounced(void **state)
+{
+	(void)state;
+	agrees(&unbounced);
+}
+
 /* A model with a mistake does not agree, and few calls are enough to show it. */
 static void finds(enum model_error error)
 {
@@ -103,7 +117,7 @@ static void finds(enum model_error error)
 	draw_calls(calls, nr, seed);
 	assert_non_null(run_apart(&config, calls, nr, false, &at));
 	nr = shrink(&config, calls, at);
-	assert_in_range(nr, 2, 20);
+	assert_in_range(nr, 1, 20);
 	assert_non_null(run_apart(&config, calls, nr, false, &at));
 	assert_int_equal(at, nr);
 	/* Without the mistake they agree. */
@@ -123,6 +137,18 @@ static void a_mistake_about_gathers_is_found(void **state)
 	finds(MODEL_GATHERS_NOTHING);
 }
 
+static void a_mistake_about_copies_is_found(void **state)
+{
+	(void)state;
+	finds(MODEL_LOSES_COPIES);
+}
+
+static void a_mistake_about_neighbours_is_found(void **state)
+{
+	(void)state;
+	finds(MODEL_SHOWS_NEIGHBOURS);
+}
+
 int main(int argc, char **argv)
 {
 	const char *given = argc > 1 ? argv[1] : getenv("TWOSTEP_SEED");
@@ -131,8 +157,11 @@ int main(int argc, char **argv)
 		cmocka_unit_test(agrees_with_second_stage_tables),
 		cmocka_unit_test(agrees_with_x86_64_tables),
 		cmocka_unit_test(agrees_where_absence_is_cached),
+		cmocka_unit_test(agrees_where_nothing_is_bounced),
 		cmocka_unit_test(a_mistake_about_large_entries_is_found),
 		cmocka_unit_test(a_mistake_about_gathers_is_found),
+		cmocka_unit_test(a_mistake_about_copies_is_found),
+		cmocka_unit_test(a_mistake_about_neighbours_is_found),
 	};
 
 	seed = given ? strtoull(given, NULL, 0) : (uint64_t)time(NULL);

@@ -145,9 +145,9 @@ static void meet(struct run *run, int err)
 		int err;
 		enum met met;
 	} errors[] = {
-		{-EADDRINUSE, MET_IN_USE}, {-ERANGE, MET_RANGE},   {-EIO, MET_INSIDE},
-		{-ENXIO, MET_MISMATCH},	   {-EINVAL, MET_INVALID}, {-EPERM, MET_FORBIDDEN},
-		{-ENOMEM, MET_NO_MEMORY},
+		{-EADDRINUSE, MET_IN_USE}, {-ERANGE, MET_RANGE},	  {-EIO, MET_INSIDE},
+		{-ENXIO, MET_MISMATCH},	   {-EINVAL, MET_INVALID},	  {-EPERM, MET_FORBIDDEN},
+		{-ENOMEM, MET_NO_MEMORY},  {-EOPNOTSUPP, MET_INCOHERENT},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(errors); i++)
@@ -167,7 +167,9 @@ static bool check_link(struct run *run, struct range *range, unsigned int device
 	if (err)
 		return check_unchanged(run, range);
 	model_link(run, range, (inside(range) + offset) / PAGE, vec, nr, dir,
-		   !run->config->needs_sync);
+		   !run->config->needs_sync, device == UNTRUSTED);
+	AGREE(run, !(range->state.__size & __DMA_IOVA_BOUNCED) == !range->bounced,
+	      "the state says that %s of it was bounced", range->bounced ? "nothing" : "part");
 	return check_range(run, range);
 }
 
@@ -198,9 +200,12 @@ bool call_link(struct run *run, bool *misused)
 		offset = 0 - below(run, 4 * PAGE);
 	keep_inside(run, &vec);
 	copy = range->state;
+	touch_memory(run, &vec, 1);
 	starved = starve(run);
 	err = dma_iova_link(run->dev[device], &copy, vec.paddr, offset, vec.len, dir, attrs);
 	feed();
+	/* The copy knows what was bounced. */
+	range->state = copy;
 	tell(run,
 	     "link in slot %u at 0x%zx: 0x%zx bytes at 0x%llx (page %d), direction %d, "
 	     "attributes 0x%lx, device %u = %d",
@@ -304,6 +309,7 @@ bool call_link_vec(struct run *run, bool *misused)
 		nr = 0;
 	if (one_in(run, 20))
 		offset += one_in(run, 2) ? PAGE : below(run, 3 * PAGE);
+	touch_memory(run, vec, nr);
 	starved = starve(run);
 	err = dma_iova_link_vec(run->dev[device], &range->state, vec, nr, offset, dir, attrs);
 	feed();
@@ -356,7 +362,7 @@ static bool is_whole(const struct range *range)
 }
 
 static void model_unlink(struct run *run, struct range *range, size_t offset, size_t size,
-			 bool gathered, bool *misused)
+			 bool gathered, bool copy_back, bool *misused)
 {
 	size_t total = dma_iova_size(&range->state);
 	struct removal removal;
@@ -373,12 +379,34 @@ static void model_unlink(struct run *run, struct range *range, size_t offset, si
 	if (is_whole(range) &&
 	    (any_linked(range, 0, first) || any_linked(range, last + 1, range->pages - last - 1))) {
 		run->met[MET_WHOLE]++;
-		model_remove(run, range, 0, range->pages - 1, false);
+		model_remove(run, range, 0, range->pages - 1, false, copy_back);
 		*misused = true;
 		return;
 	}
-	removal = model_remove(run, range, first, last, gathered);
+	removal = model_remove(run, range, first, last, gathered, copy_back);
 	*misused |= removal.hole || removal.cut;
+}
+
+/*
+ * Where gathered unlinks have been, or nothing is linked, the library may be strict in spite
+ * of the gather. When copies come back must be certain: the gather ends first.
+ */
+static void be_sure(struct run *run, const struct range *range, bool holes, bool *really)
+{
+	if (!*really || !any_bounced(range) || !(holes || any_marks(range)))
+		return;
+	end_gather(run);
+	*really = false;
+}
+
+static bool any_holes(const struct range *range, size_t offset, size_t size)
+{
+	size_t total = dma_iova_size(&range->state);
+
+	for (size_t at = offset; at < total && at - offset < size; at++)
+		if (range->granule[(inside(range) + at) / PAGE].page == NOTHING)
+			return true;
+	return false;
 }
 
 bool call_unlink(struct run *run, bool *misused)
@@ -386,8 +414,10 @@ bool call_unlink(struct run *run, bool *misused)
 	struct range *range = any_range(run, RESERVED);
 	struct dma_dev *dev = run->dev[below(run, DEVICES)];
 	size_t total = dma_iova_size(&range->state), offset, size;
+	enum dma_data_direction dir;
+	unsigned long attrs;
+	bool copy_back = any_ending(run, &dir, &attrs), really, starved;
 	struct dma_gather *gather;
-	bool really, starved;
 
 	if (range->kind == UNUSED)
 		return true;
@@ -401,15 +431,16 @@ bool call_unlink(struct run *run, bool *misused)
 		offset = 0 - below(run, 3 * PAGE);
 	starved = starve(run);
 	gather = any_gather(run, &really);
+	be_sure(run, range, any_holes(range, offset, size), &really);
 	if (gather)
-		dma_iova_unlink_gather(dev, &range->state, offset, size, DMA_BIDIRECTIONAL, 0,
-				       gather);
+		dma_iova_unlink_gather(dev, &range->state, offset, size, dir, attrs, gather);
 	else
-		dma_iova_unlink(dev, &range->state, offset, size, DMA_BIDIRECTIONAL, 0);
+		dma_iova_unlink(dev, &range->state, offset, size, dir, attrs);
 	feed();
-	tell(run, "unlink%s in slot %u at 0x%zx: 0x%zx bytes%s", gather ? ", gathered," : "",
-	     slot_of(run, range), offset, size, starved ? ", without memory" : "");
-	model_unlink(run, range, offset, size, really, misused);
+	tell(run, "unlink%s in slot %u at 0x%zx: 0x%zx bytes, direction %d, attributes 0x%lx%s",
+	     gather ? ", gathered," : "", slot_of(run, range), offset, size, (int)dir, attrs,
+	     starved ? ", without memory" : "");
+	model_unlink(run, range, offset, size, really, copy_back, misused);
 	return check_range(run, range);
 }
 
@@ -427,7 +458,7 @@ bool call_free(struct run *run, bool *misused)
 	feed();
 	tell(run, "free slot %u%s", slot_of(run, range), starved ? ", without memory" : "");
 	*misused = any_linked(range, 0, range->pages);
-	model_release(run, range, false);
+	model_release(run, range, false, false);
 	return check_range(run, range);
 }
 
@@ -437,9 +468,11 @@ bool call_destroy(struct run *run, bool *misused)
 	struct dma_dev *dev = run->dev[below(run, DEVICES)];
 	size_t total = dma_iova_size(&range->state), len;
 	struct dma_iova_state copy = range->state;
+	enum dma_data_direction dir;
+	unsigned long attrs;
+	bool copy_back = any_ending(run, &dir, &attrs), really, starved;
 	struct dma_gather *gather;
 	uint64_t prefix = 0;
-	bool really, starved;
 
 	if (range->kind == UNUSED)
 		return true;
@@ -454,13 +487,15 @@ bool call_destroy(struct run *run, bool *misused)
 		len = total + 1 + below(run, PAGE);
 	starved = starve(run);
 	gather = any_gather(run, &really);
+	be_sure(run, range, false, &really);
 	if (gather)
-		dma_iova_destroy_gather(dev, &copy, len, DMA_BIDIRECTIONAL, 0, gather);
+		dma_iova_destroy_gather(dev, &copy, len, dir, attrs, gather);
 	else
-		dma_iova_destroy(dev, &copy, len, DMA_BIDIRECTIONAL, 0);
+		dma_iova_destroy(dev, &copy, len, dir, attrs);
 	feed();
-	tell(run, "destroy%s slot %u with 0x%zx bytes linked%s", gather ? ", gathered," : "",
-	     slot_of(run, range), len, starved ? ", without memory" : "");
+	tell(run, "destroy%s slot %u with 0x%zx bytes linked, direction %d, attributes 0x%lx%s",
+	     gather ? ", gathered," : "", slot_of(run, range), len, (int)dir, attrs,
+	     starved ? ", without memory" : "");
 	*misused = len > total;
 	if (len > total)
 		len = total;
@@ -469,7 +504,7 @@ bool call_destroy(struct run *run, bool *misused)
 	*misused |= any_linked(range, prefix, range->pages - prefix);
 	for (uint64_t i = 0; i < prefix; i++)
 		*misused |= range->granule[i].page == NOTHING;
-	model_release(run, range, really);
+	model_release(run, range, really, copy_back);
 	return check_range(run, range);
 }
 

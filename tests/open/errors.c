@@ -33,9 +33,9 @@ static void long_mistakes_leave_room(void **state)
 	(void)state;
 	refused("", ":", "there are: soft, direct");
 	refused("soft:", "", "models: copy; options: pgtable, ");
-	refused("soft:", "", ", reserved, thread");
-	refused("soft:,", "=1", ", reserved, thread");
-	refused("direct:copy,", "", "mask, thread");
+	refused("soft:", "", ", reserved, debug, thread");
+	refused("soft:,", "=1", ", reserved, debug, thread");
+	refused("direct:copy,", "", "mask, debug, thread");
 	refused("soft:,pgtable=", "", "vtd-ss, x86-64");
 	refused("soft:copy,thread=", "", "on or off");
 }

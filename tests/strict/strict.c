@@ -14,6 +14,7 @@ enum sabotage {
 	NO_DRAIN = 2,
 	REUSE_GATHERED_IOVA = 4,
 	ROLLBACK_VISIBLE = 8,
+	COPY_BACK_EARLY = 16,
 };
 
 static const enum sabotage sabotage =
@@ -25,6 +26,8 @@ static const enum sabotage sabotage =
 	REUSE_GATHERED_IOVA;
 #elif defined(SABOTAGE_ROLLBACK_VISIBLE)
 	ROLLBACK_VISIBLE;
+#elif defined(SABOTAGE_COPY_BACK_EARLY)
+	COPY_BACK_EARLY;
 #else
 	0;
 #endif
@@ -42,6 +45,8 @@ static const struct scenario scenarios[] = {
 	{"exhausted in a gather", exhausted_in_gather, REUSE_GATHERED_IOVA},
 	{"rolled back link", rolled_back_link, ROLLBACK_VISIBLE},
 	{"hammered", hammered, NO_INVALIDATE},
+	{"copied back", copied_back, COPY_BACK_EARLY},
+	{"neighbours", neighbours, 0},
 };
 #define NR_SCENARIOS (sizeof(scenarios) / sizeof(scenarios[0]))
 

@@ -31,8 +31,9 @@
 #include "../race.h"
 #include "../slow.h"
 
-#if defined(SABOTAGE_NO_INVALIDATE) || defined(SABOTAGE_NO_DRAIN) || \
-	defined(SABOTAGE_REUSE_GATHERED_IOVA) || defined(SABOTAGE_ROLLBACK_VISIBLE)
+#if defined(SABOTAGE_NO_INVALIDATE) || defined(SABOTAGE_NO_DRAIN) ||                   \
+	defined(SABOTAGE_REUSE_GATHERED_IOVA) || defined(SABOTAGE_ROLLBACK_VISIBLE) || \
+	defined(SABOTAGE_COPY_BACK_EARLY)
 #define SABOTAGED 1
 #else
 #define SABOTAGED 0
@@ -71,6 +72,8 @@ struct way {
 	bool streaming; /* mapped by dma_map_phys() */
 	bool leaves; /* the reservation, to be freed afterwards */
 	bool relinks; /* other memory, all GOOD, can then be reached there */
+	bool uncopied; /* what was bounced has not come back when it returns */
+	bool partial; /* it takes more than it says, and of that the caches are not synced */
 	unsigned int flags; /* of the reservation */
 	/* The device cannot reach the memory any more when it returns. */
 	void (*take)(struct dma_dev *dev, struct mapping *m);
@@ -103,5 +106,7 @@ unsigned int reused_in_gather(void);
 unsigned int exhausted_in_gather(void);
 unsigned int rolled_back_link(void);
 unsigned int hammered(void);
+unsigned int copied_back(void);
+unsigned int neighbours(void);
 
 #endif

@@ -3,7 +3,7 @@
 #include "strict.h"
 
 static uint8_t filler[PAGE] __attribute__((__aligned__(4096)));
-static uint8_t other[LARGE] __attribute__((__aligned__(2 << 20)));
+static uint8_t other[LARGE + PAGE] __attribute__((__aligned__(2 << 20)));
 
 static void unlink_all(struct dma_dev *dev, struct mapping *m)
 {
@@ -144,23 +144,28 @@ static void foreign_gather_destroy(struct dma_dev *dev, struct mapping *m)
 /* Linking into a range that was unlinked in an open gather makes the unlink final. */
 static void link_into_gathered(struct dma_dev *dev, struct mapping *m)
 {
+	/* Where the mapping does not begin with a granule, neither does what comes there. */
+	size_t begin = m->addr & (PAGE - 1);
+	phys_addr_t phys = virt_to_phys(other + begin);
+
 	require(m->size <= LARGE);
-	memset(other, GOOD, m->size);
+	memset(other, POISON, begin);
+	memset(other + begin, GOOD, m->size);
+	memset(other + begin + m->size, POISON, PAGE - begin);
 	dma_gather_begin(dev, &m->gather);
 	dma_iova_unlink_gather(dev, &m->state, 0, m->size, DMA_BIDIRECTIONAL, 0, &m->gather);
-	require(!dma_iova_link(dev, &m->state, virt_to_phys(other), 0, m->size, DMA_BIDIRECTIONAL,
-			       0));
+	require(!dma_iova_link(dev, &m->state, phys, 0, m->size, DMA_BIDIRECTIONAL, 0));
 	require(!dma_iova_sync(dev, &m->state, 0, m->size));
 }
 
 const struct way ways[] = {
 	{"unlink", .leaves = true, .take = unlink_all},
 	{"unlink by page", .leaves = true, .take = unlink_by_page},
-	{"unlink of a part of a unit", .leaves = true, .flags = DMA_IOVA_WHOLE,
+	{"unlink of a part of a unit", .leaves = true, .partial = true, .flags = DMA_IOVA_WHOLE,
 	 .take = unlink_a_part},
 	{"destroy", .take = destroy},
-	{"destroy with too little", .take = destroy_too_little},
-	{"free with links left", .take = free_with_links},
+	{"destroy with too little", .partial = true, .take = destroy_too_little},
+	{"free with links left", .uncopied = true, .take = free_with_links},
 	{"unmap", .streaming = true, .take = unmap},
 	{"unmap with too much", .streaming = true, .take = unmap_too_much},
 	{"gathered unlink", .leaves = true, .take = gather_unlink},
@@ -174,7 +179,8 @@ const struct way ways[] = {
 	{"unmap in a gather of nothing", .streaming = true, .take = no_gather_unmap},
 	{"unlink without the gather", .leaves = true, .take = no_gather_unlink},
 	{"destroy in a gather of another space", .take = foreign_gather_destroy},
-	{"link into gathered", .leaves = true, .relinks = true, .take = link_into_gathered},
+	{"link into gathered", .leaves = true, .relinks = true, .uncopied = true,
+	 .take = link_into_gathered},
 };
 const size_t nr_ways = sizeof(ways) / sizeof(ways[0]);
 
@@ -188,7 +194,7 @@ void map_for(const struct way *way, struct dma_dev *dev, struct mapping *m, phys
 		return;
 	}
 	/* With room for a large entry, if the memory has it. */
-	require(dma_iova_try_alloc_flags(dev, &m->state, 0, size, 0, way->flags));
+	require(dma_iova_try_alloc_flags(dev, &m->state, phys, size, 0, way->flags));
 	require(!dma_iova_link(dev, &m->state, phys, 0, size, DMA_BIDIRECTIONAL, 0));
 	require(!dma_iova_sync(dev, &m->state, 0, size));
 	m->addr = m->state.addr;

@@ -90,6 +90,17 @@ for mode in link vec; do
 done
 grep -q '^per-page: .*fell back' "$dir/out" && wrong "direct: per-page says that it fell back"
 
+# Devices that have copies of the memory, or buffers instead of it, see the same bytes.
+for device in soft:copy,coherent=off soft:copy,untrusted soft:copy,bounce=force \
+	soft:copy,untrusted,coherent=off soft:copy,coherent=off,bounce=force; do
+	demo --device "$device" "$dir/file"
+	has '.modes[2].fell_back=false'
+done
+for device in direct:copy,bounce=force direct:copy,mask=32; do
+	demo --device "$device" "$dir/file"
+	has '.modes[2].fell_back=true'
+done
+
 # The table: a line a mode.
 "$twostep" demo "$dir/file" --verbose >"$dir/out" 2>&1 || wrong "demo --verbose: exit code $?"
 for mode in per-page link vec; do

@@ -3,7 +3,7 @@
 #include <inttypes.h>
 #include <sched.h>
 
-#include "backend/direct/access.h"
+#include "backend/guard.h"
 #include "backend/direct/port.h"
 #include "memory/memory.h"
 
@@ -50,6 +50,14 @@ void direct_drain(struct backend *be)
 	pthread_mutex_unlock(&direct->lock);
 }
 
+static void tell_fault(struct base_observer *observer, const struct dma_fault *fault)
+{
+	struct dma_fault stamped = *fault;
+
+	stamped.time_ns = fault_log_now();
+	observer->ops->faulted(observer, &stamped);
+}
+
 /* End the transfer with a refusal of [addr, addr + len). */
 static __cold int refuse(struct direct_port *port, uint32_t phase, enum dma_fault_reason reason,
 			 bool write, dma_addr_t addr, size_t len)
@@ -65,6 +73,8 @@ static __cold int refuse(struct direct_port *port, uint32_t phase, enum dma_faul
 
 	counter_add_shared(&port->faults, 1);
 	transfer_end(port, phase);
+	if (unlikely(direct->be.observer))
+		tell_fault(direct->be.observer, &fault);
 	fault_log_report(&direct->log, &fault);
 	return base_error(-EFAULT,
 			  "device %u, %s of %zu bytes at DMA address 0x%" PRIx64 ": refused, %s; "
@@ -78,9 +88,9 @@ static __cold int refuse(struct direct_port *port, uint32_t phase, enum dma_faul
 /* How much of the transfer goes in one batch: part of one kind of memory. */
 static size_t batch_size(dma_addr_t addr, size_t len)
 {
-	size_t size = (memory_in_arena(addr) ? 1 : DIRECT_BATCH_PAGES) * DIRECT_PAGE;
+	size_t size = (memory_in_arena(addr) ? 1 : GUARD_BATCH_PAGES) * GUARD_PAGE;
 
-	size -= addr & (DIRECT_PAGE - 1);
+	size -= addr & (GUARD_PAGE - 1);
 	return size < len ? size : len;
 }
 
@@ -88,14 +98,14 @@ static size_t batch_read(dma_addr_t addr, void *buf, size_t len)
 {
 	if (memory_in_arena(addr))
 		return memory_bus_read(addr, buf, len) ? 0 : len;
-	return direct_read(addr, buf, len);
+	return guard_read(addr, buf, len);
 }
 
 static size_t batch_write(dma_addr_t addr, const void *buf, size_t len)
 {
 	if (memory_in_arena(addr))
 		return memory_bus_write(addr, buf, len) ? 0 : len;
-	return direct_write(addr, buf, len);
+	return guard_write(addr, buf, len);
 }
 
 static int port_read(struct dma_port *dma_port, dma_addr_t addr, void *buf, size_t len)
@@ -141,7 +151,7 @@ static void *atomic_place(dma_addr_t addr, size_t size)
 {
 	if (memory_in_arena(addr))
 		return memory_bus_pointer(addr, size);
-	return direct_probe(addr, true) ? (void *)addr : NULL;
+	return guard_probe(addr, true) ? (void *)addr : NULL;
 }
 
 static void count_atomic(struct direct_port *port, size_t size)

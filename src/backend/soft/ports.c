@@ -81,6 +81,21 @@ static struct soft_port *port_get(struct soft_space *space, bool *listed)
 	return base_zalloc_aligned(sizeof(*port), 64);
 }
 
+/* The space's shadow, if a port with @options needs one; made if there is none. NULL without. */
+static struct shadow *shadow_get(struct soft_space *space, const struct port_options *options)
+{
+	if (!options->noncoherent)
+		return NULL;
+	return space->shadow ? space->shadow : shadow_create();
+}
+
+/* Give back what shadow_get() made for a port that could not be opened. */
+static void shadow_put(struct soft_space *space, struct shadow *shadow)
+{
+	if (shadow != space->shadow)
+		shadow_destroy(shadow);
+}
+
 static int port_out_of_memory(uint32_t number, unsigned int entries)
 {
 	return base_error(-ENOMEM,
@@ -89,21 +104,37 @@ static int port_out_of_memory(uint32_t number, unsigned int entries)
 			  entries, number);
 }
 
+static int no_shadow(uint32_t number)
+{
+	return base_error(
+		-ENOMEM,
+		"device %u is not coherent and there is no memory for the shadow of memory "
+		"that it sees; open it coherent (coherent=on) or free memory",
+		number);
+}
+
 int soft_port_open(struct backend *be, const struct port_options *options, uint32_t number,
 		   struct dma_port **result)
 {
 	struct soft_space *space = soft_space_of(be);
 	struct soft_port *port;
+	struct shadow *shadow;
 	bool listed;
 	int err = 0;
 
 	pthread_mutex_lock(&space->ports_lock);
+	shadow = shadow_get(space, options);
+	if (options->noncoherent && !shadow) {
+		err = no_shadow(number);
+		goto out;
+	}
 	port = port_get(space, &listed);
 	if (!port) {
 		err = port_out_of_memory(number, options->iotlb_entries);
+		shadow_put(space, shadow);
 		goto out;
 	}
-	port->base.ops = &soft_port_ops;
+	port->base.ops = shadow || be->observer ? &soft_odd_port_ops : &soft_port_ops;
 	port->base.number = number;
 	port->space = space;
 	port->options = *options;
@@ -111,9 +142,13 @@ int soft_port_open(struct backend *be, const struct port_options *options, uint3
 		err = port_out_of_memory(number, options->iotlb_entries);
 		if (!listed)
 			base_free(port);
+		shadow_put(space, shadow);
 		goto out;
 	}
 	port->open = true;
+	port->shadow = shadow;
+	if (shadow)
+		__atomic_store_n(&space->shadow, shadow, __ATOMIC_RELEASE);
 	if (!listed) {
 		port->next = space->inval.ports;
 		__atomic_store_n(&space->inval.ports, port, __ATOMIC_SEQ_CST);

@@ -100,9 +100,57 @@ static int soft_pgtable_info(struct backend *be, struct dma_pgtable_info *info)
 	return 0;
 }
 
+static struct shadow *shadow_of(struct backend *be)
+{
+	return __atomic_load_n(&soft_space_of(be)->shadow, __ATOMIC_ACQUIRE);
+}
+
+static int soft_cache_prepare(struct backend *be, phys_addr_t phys, uint64_t size)
+{
+	struct shadow *shadow = shadow_of(be);
+
+	return shadow ? shadow_prepare(shadow, phys, size) : 0;
+}
+
+static void soft_cache_clean(struct backend *be, phys_addr_t phys, uint64_t size)
+{
+	struct shadow *shadow = shadow_of(be);
+
+	if (shadow)
+		shadow_clean(shadow, phys, size);
+}
+
+static void soft_cache_write_back(struct backend *be, phys_addr_t phys, uint64_t size)
+{
+	struct shadow *shadow = shadow_of(be);
+
+	if (shadow)
+		shadow_write_back(shadow, phys, size);
+}
+
+static void soft_cache_invalidate(struct backend *be, phys_addr_t phys, uint64_t size)
+{
+	struct shadow *shadow = shadow_of(be);
+
+	if (shadow)
+		shadow_invalidate(shadow, phys, size);
+}
+
+static void soft_cache_bypass(struct backend *be, phys_addr_t phys, uint64_t size)
+{
+	struct shadow *shadow = shadow_of(be);
+
+	if (shadow)
+		shadow_bypass(shadow, phys, size);
+}
+
 static uint64_t soft_metadata_bytes(struct backend *be)
 {
-	return counter_read(&soft_space_of(be)->pt.tables) * PGT_PAGE_SIZE;
+	const struct soft_space *space = soft_space_of(be);
+	const struct shadow *shadow = shadow_of(be);
+
+	return counter_read(&space->pt.tables) * PGT_PAGE_SIZE +
+	       (shadow ? shadow_bytes(shadow) : 0);
 }
 
 static uint64_t soft_table_writes(struct backend *be)
@@ -134,6 +182,7 @@ static void soft_close(struct backend *be, bool forked)
 	if (!forked)
 		fault_log_close(&space->faults);
 	soft_ports_free(space);
+	shadow_destroy(space->shadow);
 	tables_exit(&space->tables);
 	base_free(space);
 }
@@ -151,6 +200,11 @@ static const struct backend_ops soft_ops = {
 	.lookup = soft_lookup,
 	.maps_phys = soft_maps_phys,
 	.reclaim = soft_reclaim,
+	.cache_prepare = soft_cache_prepare,
+	.cache_clean = soft_cache_clean,
+	.cache_write_back = soft_cache_write_back,
+	.cache_invalidate = soft_cache_invalidate,
+	.cache_bypass = soft_cache_bypass,
 	.pgtable_info = soft_pgtable_info,
 	.metadata_bytes = soft_metadata_bytes,
 	.table_writes = soft_table_writes,

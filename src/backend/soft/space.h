@@ -10,6 +10,7 @@
  *	  pgtable           the tables, walked by the device side
  *	  inval             the ring of invalidation requests, and the list of ports
  *	  fault_log         transfers that were refused
+ *	  shadow            what ports of devices that are not coherent see of memory
  *	  soft_port ...     the way onto the bus of one device
  *	    lane ...        one of up to PORT_LANES: an IOTLB, its place in the ring
  *	      section       the access to at most one granule that holds the lane
@@ -44,7 +45,8 @@
  *    overwritten costs the lane its whole IOTLB, never a stale translation.
  *
  * Locking: `ports_lock` serialises opening and closing of ports. The table arena
- * has its own mutex. Neither is taken by a transfer, an invalidation or a drain.
+ * has its own mutex, and so has the shadow. None is taken by a transfer, an
+ * invalidation or a drain.
  */
 #ifndef BACKEND_SOFT_SPACE_H
 #define BACKEND_SOFT_SPACE_H
@@ -55,6 +57,7 @@
 #include "backend/backend.h"
 #include "backend/fault.h"
 #include "backend/soft/iotlb.h"
+#include "backend/soft/shadow.h"
 #include "backend/soft/soft.h"
 #include "backend/soft/tables.h"
 
@@ -71,6 +74,7 @@ struct lane {
 	uint64_t misses;
 	uint64_t invalidated;
 	uint64_t faults;
+	bool walked; /* in the section that runs; for observers */
 } __cacheline_aligned;
 
 struct soft_space;
@@ -79,10 +83,11 @@ struct soft_port {
 	struct dma_port base;
 	struct soft_space *space;
 	struct soft_port *next; /* fixed once the port is in the list */
+	struct shadow *shadow; /* NULL: the device is coherent */
 	unsigned int nr_lanes; /* lanes [0, nr_lanes) exist */
 	bool open; /* under ports_lock */
-	struct port_options options;
 	struct lane *lanes[PORT_LANES];
+	struct port_options options;
 	uint64_t words[PORT_LANES] __cacheline_aligned; /* see WORD_BUSY */
 };
 
@@ -128,6 +133,7 @@ struct soft_space {
 	struct table_arena tables;
 	pthread_mutex_t ports_lock;
 	struct fault_log faults;
+	struct shadow *shadow; /* made with the first port that needs it, then fixed */
 	struct inval inval;
 };
 
@@ -169,5 +175,7 @@ unsigned int port_wait_for_lane(struct soft_port *port, dma_addr_t addr);
 /* transfer.c */
 
 extern const struct port_ops soft_port_ops;
+/* For devices that have a shadow, and in spaces with an observer. */
+extern const struct port_ops soft_odd_port_ops;
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What a device does on its port: read, write, atomics. */
+#include "backend/guard.h"
 #include "backend/soft/section.h"
 #include "backend/soft/space.h"
 #include "memory/memory.h"
@@ -45,6 +46,7 @@ static __attribute__((__noinline__)) refusal_t walk(struct soft_space *space, st
 	iotlb_fill(lane->iotlb, addr, leaf.shift,
 		   leaf.phys | leaf.access | (write || leaf.dirty ? IOTLB_DIRTY : 0));
 	counter_add(&lane->misses, 1);
+	lane->walked = true;
 	*phys = leaf.phys + (addr & ((1ULL << leaf.shift) - 1));
 	return 0;
 }
@@ -79,40 +81,156 @@ static __always_inline void *direct_pointer(phys_addr_t phys, size_t len)
 	return memory_bus_pointer(phys, len);
 }
 
-static __always_inline refusal_t read_page(struct soft_space *space, struct lane *lane,
-					   dma_addr_t addr, void *buf, size_t len)
+/*
+ * Memory that went away while it was linked crashes whoever accesses it, as a pointer
+ * would; an observer shall rather be told.
+ */
+static bool is_guarded(const struct soft_port *port)
+{
+	return port->space->base.observer;
+}
+
+/* An odd port: it has its own view of memory, or is observed. */
+static __cold int load_odd(const struct soft_port *port, phys_addr_t phys, void *buf, size_t len)
+{
+	const void *memory = port->shadow ? shadow_pointer(port->shadow, phys, len) : NULL;
+
+	if (memory) {
+		shadow_load(buf, memory, len);
+		return 0;
+	}
+	memory = direct_pointer(phys, len);
+	if (!memory)
+		return memory_bus_read(phys, buf, len);
+	if (is_guarded(port))
+		return guard_read((uintptr_t)memory, buf, len) == len ? 0 : -EFAULT;
+	memory_copy_from(buf, memory, len);
+	return 0;
+}
+
+static __cold int store_odd(const struct soft_port *port, phys_addr_t phys, const void *buf,
+			    size_t len)
+{
+	void *memory = port->shadow ? shadow_pointer(port->shadow, phys, len) : NULL;
+
+	if (memory) {
+		shadow_store(memory, buf, len);
+		return 0;
+	}
+	memory = direct_pointer(phys, len);
+	if (!memory)
+		return memory_bus_write(phys, buf, len);
+	if (is_guarded(port))
+		return guard_write((uintptr_t)memory, buf, len) == len ? 0 : -EFAULT;
+	memory_copy_to(memory, buf, len);
+	return 0;
+}
+
+/* Where an atomic operation is made; NULL: memory behind calls, or none. */
+static void *word_pointer(const struct soft_port *port, phys_addr_t phys, size_t len)
+{
+	void *word = port->shadow ? shadow_pointer(port->shadow, phys, len) : NULL;
+
+	if (word)
+		return word;
+	word = direct_pointer(phys, len);
+	return word && is_guarded(port) && !guard_probe((uintptr_t)word, true) ? NULL : word;
+}
+
+/*
+ * Copy from and to what the device sees of memory; not 0: it cannot be accessed so.
+ * @odd is a constant, here and below: ordinary ports have instances of their own.
+ */
+static __always_inline int load(const struct soft_port *port, bool odd, phys_addr_t phys, void *buf,
+				size_t len)
+{
+	const void *memory;
+
+	if (odd)
+		return load_odd(port, phys, buf, len);
+	memory = direct_pointer(phys, len);
+	if (unlikely(!memory))
+		return memory_bus_read(phys, buf, len);
+	memory_copy_from(buf, memory, len);
+	return 0;
+}
+
+static __always_inline int store(const struct soft_port *port, bool odd, phys_addr_t phys,
+				 const void *buf, size_t len)
+{
+	void *memory;
+
+	if (odd)
+		return store_odd(port, phys, buf, len);
+	memory = direct_pointer(phys, len);
+	if (unlikely(!memory))
+		return memory_bus_write(phys, buf, len);
+	memory_copy_to(memory, buf, len);
+	return 0;
+}
+
+static __always_inline refusal_t read_page(const struct soft_port *port, bool odd,
+					   struct lane *lane, dma_addr_t addr, void *buf,
+					   size_t len)
 {
 	phys_addr_t phys;
-	refusal_t refusal = translate(space, lane, addr, PGT_READ, &phys);
-	const void *memory;
+	refusal_t refusal = translate(port->space, lane, addr, PGT_READ, &phys);
 
 	if (unlikely(refusal))
 		return refusal;
-	memory = direct_pointer(phys, len);
-	if (likely(memory))
-		memory_copy_from(buf, memory, len);
-	else if (memory_bus_read(phys, buf, len))
+	if (unlikely(load(port, odd, phys, buf, len)))
 		return DMA_FAULT_MEMORY;
 	counter_add(&lane->reads, len);
 	return 0;
 }
 
-static __always_inline refusal_t write_page(struct soft_space *space, struct lane *lane,
-					    dma_addr_t addr, const void *buf, size_t len)
+static __always_inline refusal_t write_page(const struct soft_port *port, bool odd,
+					    struct lane *lane, dma_addr_t addr, const void *buf,
+					    size_t len)
 {
 	phys_addr_t phys;
-	refusal_t refusal = translate(space, lane, addr, PGT_WRITE, &phys);
-	void *memory;
+	refusal_t refusal = translate(port->space, lane, addr, PGT_WRITE, &phys);
 
 	if (unlikely(refusal))
 		return refusal;
-	memory = direct_pointer(phys, len);
-	if (likely(memory))
-		memory_copy_to(memory, buf, len);
-	else if (memory_bus_write(phys, buf, len))
+	if (unlikely(store(port, odd, phys, buf, len)))
 		return DMA_FAULT_MEMORY;
 	counter_add(&lane->writes, len);
 	return 0;
+}
+
+/* Whether the section has walked the page table, and there is somebody to tell. */
+static bool take_walked(const struct soft_port *port, struct lane *lane)
+{
+	bool walked = port->space->base.observer && lane->walked;
+
+	lane->walked = false;
+	return walked;
+}
+
+static __cold void tell_access(const struct soft_port *port, dma_addr_t addr, bool write)
+{
+	struct base_observer *observer = port->space->base.observer;
+
+	observer->ops->accessed(observer, port->base.number, addr, write);
+}
+
+static __cold void tell_fault(const struct soft_port *port, const struct dma_fault *fault)
+{
+	struct base_observer *observer = port->space->base.observer;
+	struct dma_fault stamped = *fault;
+	struct pgt_leaf leaf;
+
+	stamped.time_ns = fault_log_now();
+	if (fault->reason == DMA_FAULT_MEMORY && pgt_lookup(&port->space->pt, fault->addr, &leaf)) {
+		phys_addr_t phys = leaf.phys + (fault->addr & ((1ULL << leaf.shift) - 1));
+
+		/* What could be linked was there; but memory behind calls may say no at any time. */
+		if (direct_pointer(phys, 1))
+			observer->ops->memory_gone(observer, fault->device, fault->addr, phys,
+						   fault->write);
+	}
+	observer->ops->faulted(observer, &stamped);
 }
 
 /* The transfer has ended: tell the log and the caller. */
@@ -127,6 +245,8 @@ static __cold int refuse(struct soft_port *port, refusal_t reason, bool write, d
 		.len = len,
 	};
 
+	if (unlikely(port->space->base.observer))
+		tell_fault(port, &fault);
 	/* The handler may close the device: the port may be gone when it returns. */
 	fault_log_report(&port->space->faults, &fault);
 	return base_error(-EFAULT,
@@ -143,19 +263,22 @@ static __always_inline size_t within_granule(dma_addr_t addr, size_t len)
 	return len < room ? len : room;
 }
 
-static int soft_read(struct dma_port *base, dma_addr_t addr, void *buf, size_t len)
+static __always_inline int read_pages(struct soft_port *port, bool odd, dma_addr_t addr, void *buf,
+				      size_t len)
 {
-	struct soft_port *port = (struct soft_port *)base;
-
 	while (len) {
 		size_t part = within_granule(addr, len);
 		unsigned int index;
 		struct lane *lane = section_begin(port, addr, &index);
-		refusal_t refusal = read_page(port->space, lane, addr, buf, part);
+		refusal_t refusal = read_page(port, odd, lane, addr, buf, part);
+
+		bool walked = odd && take_walked(port, lane);
 
 		if (unlikely(refusal))
 			counter_add(&lane->faults, 1);
 		section_end(port, index);
+		if (walked)
+			tell_access(port, addr, false);
 		if (unlikely(refusal))
 			return refuse(port, refusal, false, addr, len);
 		addr += part;
@@ -165,19 +288,22 @@ static int soft_read(struct dma_port *base, dma_addr_t addr, void *buf, size_t l
 	return 0;
 }
 
-static int soft_write(struct dma_port *base, dma_addr_t addr, const void *buf, size_t len)
+static __always_inline int write_pages(struct soft_port *port, bool odd, dma_addr_t addr,
+				       const void *buf, size_t len)
 {
-	struct soft_port *port = (struct soft_port *)base;
-
 	while (len) {
 		size_t part = within_granule(addr, len);
 		unsigned int index;
 		struct lane *lane = section_begin(port, addr, &index);
-		refusal_t refusal = write_page(port->space, lane, addr, buf, part);
+		refusal_t refusal = write_page(port, odd, lane, addr, buf, part);
+
+		bool walked = odd && take_walked(port, lane);
 
 		if (unlikely(refusal))
 			counter_add(&lane->faults, 1);
 		section_end(port, index);
+		if (walked)
+			tell_access(port, addr, true);
 		if (unlikely(refusal))
 			return refuse(port, refusal, true, addr, len);
 		addr += part;
@@ -185,6 +311,26 @@ static int soft_write(struct dma_port *base, dma_addr_t addr, const void *buf, s
 		len -= part;
 	}
 	return 0;
+}
+
+static int soft_read(struct dma_port *base, dma_addr_t addr, void *buf, size_t len)
+{
+	return read_pages((struct soft_port *)base, false, addr, buf, len);
+}
+
+static int soft_write(struct dma_port *base, dma_addr_t addr, const void *buf, size_t len)
+{
+	return write_pages((struct soft_port *)base, false, addr, buf, len);
+}
+
+static int soft_odd_read(struct dma_port *base, dma_addr_t addr, void *buf, size_t len)
+{
+	return read_pages((struct soft_port *)base, true, addr, buf, len);
+}
+
+static int soft_odd_write(struct dma_port *base, dma_addr_t addr, const void *buf, size_t len)
+{
+	return write_pages((struct soft_port *)base, true, addr, buf, len);
 }
 
 /* An operation on one word of 4 or 8 bytes, which the bus has checked. */
@@ -216,17 +362,17 @@ static void word_op_8(uint64_t *word, struct word_op *op)
 		op->expected = __atomic_fetch_add(word, op->operand, __ATOMIC_SEQ_CST);
 }
 
-static refusal_t operate(struct soft_space *space, struct lane *lane, dma_addr_t addr, size_t size,
-			 struct word_op *op)
+static refusal_t operate(const struct soft_port *port, struct lane *lane, dma_addr_t addr,
+			 size_t size, struct word_op *op)
 {
 	phys_addr_t phys;
-	refusal_t refusal = translate(space, lane, addr, PGT_READ | PGT_WRITE, &phys);
+	refusal_t refusal = translate(port->space, lane, addr, PGT_READ | PGT_WRITE, &phys);
 	void *word;
 
 	if (refusal)
 		return refusal;
+	word = word_pointer(port, phys, size);
 	/* Memory behind calls cannot be changed in one step. */
-	word = direct_pointer(phys, size);
 	if (!word || (uintptr_t)word & (size - 1))
 		return DMA_FAULT_MEMORY;
 	if (size == 4)
@@ -244,15 +390,19 @@ static int atomic(struct soft_port *port, dma_addr_t addr, size_t size, struct w
 	unsigned int index;
 	struct lane *lane;
 	refusal_t refusal;
+	bool walked;
 
 	lane = section_begin(port, addr, &index);
 	if (addr & (size - 1))
 		refusal = DMA_FAULT_MISALIGNED;
 	else
-		refusal = operate(port->space, lane, addr, size, op);
+		refusal = operate(port, lane, addr, size, op);
 	if (refusal)
 		counter_add(&lane->faults, 1);
+	walked = take_walked(port, lane);
 	section_end(port, index);
+	if (walked)
+		tell_access(port, addr, true);
 	return refusal ? refuse(port, refusal, true, addr, size) : 0;
 }
 
@@ -309,6 +459,14 @@ static int soft_fetch_add(struct dma_port *base, dma_addr_t addr, size_t size, u
 const struct port_ops soft_port_ops = {
 	.read = soft_read,
 	.write = soft_write,
+	.cmpxchg = soft_cmpxchg,
+	.fetch_add = soft_fetch_add,
+	.stats = soft_port_stats,
+};
+
+const struct port_ops soft_odd_port_ops = {
+	.read = soft_odd_read,
+	.write = soft_odd_write,
 	.cmpxchg = soft_cmpxchg,
 	.fetch_add = soft_fetch_add,
 	.stats = soft_port_stats,

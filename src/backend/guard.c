@@ -8,7 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "backend/direct/access.h"
+#include "backend/guard.h"
 #include "memory/memory.h"
 
 #ifndef MADV_POPULATE_READ
@@ -58,21 +58,20 @@ static bool futex_probe(uint64_t addr, bool write)
 	return answer >= 0 || errno != EFAULT;
 }
 
-bool direct_probe(uint64_t addr, bool write)
+bool guard_probe(uint64_t addr, bool write)
 {
 	/* The kernel's page may be larger than ours, and madvise() takes no other start. */
 	uint64_t page = align_down(addr, (uint64_t)sysconf(_SC_PAGESIZE));
 
 	if (!populate_known())
 		return futex_probe(addr, write);
-	return !madvise((void *)page, DIRECT_PAGE,
-			write ? MADV_POPULATE_WRITE : MADV_POPULATE_READ);
+	return !madvise((void *)page, GUARD_PAGE, write ? MADV_POPULATE_WRITE : MADV_POPULATE_READ);
 }
 
 /* Bytes of [addr, addr + len) in the first page. */
 static size_t page_part(uint64_t addr, size_t len)
 {
-	size_t part = DIRECT_PAGE - (addr & (DIRECT_PAGE - 1));
+	size_t part = GUARD_PAGE - (addr & (GUARD_PAGE - 1));
 
 	return part < len ? part : len;
 }
@@ -82,7 +81,7 @@ static unsigned long cut(struct iovec *pieces, uint64_t addr, size_t len)
 {
 	unsigned long nr;
 
-	for (nr = 0; len && nr < DIRECT_BATCH_PAGES; nr++) {
+	for (nr = 0; len && nr < GUARD_BATCH_PAGES; nr++) {
 		pieces[nr].iov_base = (void *)addr;
 		pieces[nr].iov_len = page_part(addr, len);
 		addr += pieces[nr].iov_len;
@@ -97,7 +96,7 @@ static unsigned long cut(struct iovec *pieces, uint64_t addr, size_t len)
  */
 static bool vm_copy(uint64_t addr, void *buf, size_t len, bool write, size_t *copied)
 {
-	struct iovec there[DIRECT_BATCH_PAGES];
+	struct iovec there[GUARD_BATCH_PAGES];
 	struct iovec here = {.iov_base = buf, .iov_len = len};
 	ssize_t answer;
 
@@ -128,7 +127,7 @@ static size_t probe_copy(uint64_t addr, void *buf, size_t len, bool write)
 
 	while (done < len) {
 		part = page_part(addr + done, len - done);
-		if (!direct_probe(addr + done, write))
+		if (!guard_probe(addr + done, write))
 			break;
 		copy_part(addr + done, (char *)buf + done, part, write);
 		done += part;
@@ -145,12 +144,12 @@ static size_t copy(uint64_t addr, void *buf, size_t len, bool write)
 	return copied;
 }
 
-size_t direct_read(uint64_t addr, void *buf, size_t len)
+size_t guard_read(uint64_t addr, void *buf, size_t len)
 {
 	return copy(addr, buf, len, false);
 }
 
-size_t direct_write(uint64_t addr, const void *buf, size_t len)
+size_t guard_write(uint64_t addr, const void *buf, size_t len)
 {
 	return copy(addr, (void *)(uintptr_t)buf, len, true);
 }

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the tests of devices that do not see the CPU's caches share: how long a line is,
+ * what is seen where nothing was synced, and looking at whole ranges.
+ */
+#ifndef TESTS_DMA_NONCOHERENT_H
+#define TESTS_DMA_NONCOHERENT_H
+
+#include <twostep/bounce.h>
+
+#include "base/base.h"
+
+#include "setup.h"
+
+#define LINE 64ULL
+#define POISON 0xdb
+
+static inline void assert_holds(const uint8_t *memory, size_t len, unsigned int value)
+{
+	for (size_t i = 0; i < len; i++)
+		if (memory[i] != (uint8_t)value)
+			fail_msg("byte %zu of %zu is 0x%02x and not 0x%02x", i, len, memory[i],
+				 value);
+}
+
+static inline void assert_sees(const struct device *d, dma_addr_t addr, size_t len,
+			       unsigned int value)
+{
+	uint8_t *seen = malloc(len);
+
+	assert_non_null(seen);
+	assert_int_equal(dma_bus_read(d->port, addr, seen, len), 0);
+	assert_holds(seen, len, value);
+	free(seen);
+}
+
+static inline void device_fills(const struct device *d, dma_addr_t addr, size_t len,
+				unsigned int value)
+{
+	uint8_t *bytes = malloc(len);
+
+	assert_non_null(bytes);
+	memset(bytes, (int)value, len);
+	assert_int_equal(dma_bus_write(d->port, addr, bytes, len), 0);
+	free(bytes);
+}
+
+static inline uint64_t bounce_maps(void)
+{
+	struct dma_bounce_stats stats;
+
+	dma_bounce_stats(NULL, &stats);
+	return stats.maps;
+}
+
+static inline uint64_t bounce_used(void)
+{
+	struct dma_bounce_stats stats;
+
+	dma_bounce_stats(NULL, &stats);
+	return stats.used;
+}
+
+/* Memory that only calls reach. */
+struct card {
+	uint8_t bytes[4 * PAGE];
+	phys_addr_t base;
+};
+
+static inline int card_read(void *arg, uint64_t offset, void *buf, size_t len)
+{
+	memcpy(buf, ((struct card *)arg)->bytes + offset, len);
+	return 0;
+}
+
+static inline int card_write(void *arg, uint64_t offset, const void *buf, size_t len)
+{
+	memcpy(((struct card *)arg)->bytes + offset, buf, len);
+	return 0;
+}
+
+static inline void card_register(struct card *card, enum dma_memory_type type, unsigned int value)
+{
+	static const struct dma_memory_ops ops = {card_read, card_write};
+	const struct dma_memory_desc desc = {
+		.type = type,
+		.size = sizeof(card->bytes),
+		.fd = -1,
+		.ops = &ops,
+		.ops_arg = card,
+	};
+
+	memset(card->bytes, (int)value, sizeof(card->bytes));
+	assert_int_equal(dma_memory_register(&desc, &card->base), 0);
+}
+
+#endif
