@@ -61,7 +61,7 @@ static void tell_fault(const struct dma_fault *fault, void *arg)
 
 int main(void)
 {
-	uint64_t words[] = {0, 1, 20, 300};
+	static uint64_t words[] = {0, 1, 20, 300};
 	struct adder adder = {.count = 3};
 	struct dma_dev *dev;
 	pthread_t thread;

@@ -31,14 +31,31 @@ static bool open_device(const char *uri, struct dma_dev **dev)
 	return true;
 }
 
+/* The device once more, with another option; none if it has such an option already. */
+static bool open_variant(const char *uri, const char *key, const char *value, struct dma_dev **dev)
+{
+	char text[1024], option[32];
+
+	snprintf(option, sizeof(option), ",%s=", key);
+	if (strstr(uri, option))
+		return true;
+	snprintf(text, sizeof(text), "%s%s%s", uri, option, value);
+	return open_device(text, dev);
+}
+
 static bool open_rig(struct bench *bench, const char *uri)
 {
 	struct bench_rig *rig = &bench->rig;
 	struct dma_iova_state probe;
 
-	if (!open_device(uri, &rig->dev) || !open_device(uri, &rig->unrelated) ||
+	rig->main_cpu = bench->machine.main_cpu;
+	rig->device_cpu = bench->machine.device_cpu;
+	if (!open_device(uri, &rig->plain) || !open_device(uri, &rig->unrelated) ||
+	    !open_variant(uri, "debug", "on", &rig->checked) ||
+	    !open_variant(uri, "bounce", "force", &rig->bouncing) ||
 	    !pool_open(&rig->pool, BENCH_POOL_PAGES, 4))
 		return false;
+	rig->dev = rig->plain;
 	pool_scatter(&rig->pool);
 	pool_vec(&rig->pool, rig->vec, BENCH_PAGES);
 	rig->on_bus = dma_dev_port(rig->dev) && dma_dev_port(rig->unrelated);
@@ -55,13 +72,30 @@ static void close_rig(struct bench_rig *rig)
 {
 	reader_close(&rig->reader);
 	reader_close(&rig->unrelated_reader);
-	dma_dev_close(rig->dev);
+	dma_dev_close(rig->plain);
+	dma_dev_close(rig->checked);
+	dma_dev_close(rig->bouncing);
 	dma_dev_close(rig->unrelated);
 	pool_close(&rig->pool);
 }
 
+static struct dma_dev *device_of(const struct bench_rig *rig, enum bench_device device)
+{
+	switch (device) {
+	case ON_CHECKED:
+		return rig->checked;
+	case ON_BOUNCING:
+		return rig->bouncing;
+	case ON_PLAIN:
+		break;
+	}
+	return rig->plain;
+}
+
 static const char *why_skipped(const struct bench_rig *rig, const struct bench_row *row)
 {
+	if (!device_of(rig, row->figure->device))
+		return "the device's URI says otherwise";
 	if (row->figure->needs_iova && !rig->translates)
 		return "the device gives no IOVA ranges";
 	if ((row->figure->needs_bus || variant_busy(row->variant)) && !rig->on_bus)
@@ -96,9 +130,13 @@ static bool lay_out_rows(struct bench *bench, const char *filter)
 	return true;
 }
 
-static bool run_limit(struct bench_rig *rig, enum bench_limit limit, double *value)
+static bool run_limit(struct bench_rig *rig, const struct bench_figure *figure, double *value)
 {
-	switch (limit) {
+	switch (figure->limit) {
+	case LIMIT_UNCHECKED:
+		return figure->run(rig, figure->pages, false, value);
+	case LIMIT_COPIES:
+		return raw_bounce(rig, figure->threads, false, value);
 	case LIMIT_RAW:
 		return raw_scalar(rig, BENCH_RAW_PAGES, false, value);
 	case LIMIT_CLEAR:
@@ -116,12 +154,18 @@ static bool run_row(struct bench_rig *rig, struct bench_row *row, size_t run)
 	bool all_the_time = false;
 	bool good = true;
 
-	if (!variant_busy(row->variant))
-		return run_limit(rig, figure->limit, &row->limit[run]) &&
-		       figure->run(rig, figure->pages, gather, &row->value[run]);
+	if (!variant_busy(row->variant)) {
+		if (!run_limit(rig, figure, &row->limit[run]))
+			return false;
+		rig->dev = device_of(rig, figure->device);
+		good = figure->run(rig, figure->threads ? figure->threads : figure->pages, gather,
+				   &row->value[run]);
+		rig->dev = rig->plain;
+		return good;
+	}
 	/* A run during which the device was not let run says little: again, or it is told. */
 	for (size_t tries = 0; good && !all_the_time && tries < BENCH_BUSY_TRIES; tries++) {
-		if (!run_limit(rig, figure->limit, &row->limit[run]))
+		if (!run_limit(rig, figure, &row->limit[run]))
 			return false;
 		reader_start(&rig->reader);
 		good = figure->run(rig, figure->pages, gather, &row->value[run]);

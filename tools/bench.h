@@ -11,6 +11,7 @@
  * bench.c		the verb: rounds
  * bench_figures.c	the table of figures
  * bench_ops.c		the operations of the API that are measured
+ * bench_bounce.c	bounce buffers, on one thread and on two
  * bench_raw.c		what they are measured against
  * bench_reader.c	a device that reads all the time
  * bench_machine.c	the machine, and which core runs what
@@ -76,7 +77,10 @@ bool reader_stop(struct bench_reader *reader, bool *all_the_time);
 
 /* What the operations work on. */
 struct bench_rig {
-	struct dma_dev *dev;
+	struct dma_dev *dev; /* what is measured: one of the next three */
+	struct dma_dev *plain;
+	struct dma_dev *checked; /* with misuse checks; NULL if there is none */
+	struct dma_dev *bouncing; /* bounces everything; NULL if there is none */
 	struct dma_dev *unrelated; /* in a space of its own */
 	struct pool pool;
 	struct phys_vec vec[BENCH_PAGES]; /* no two neighbours contiguous */
@@ -85,6 +89,8 @@ struct bench_rig {
 	bool translates; /* IOVA ranges can be reserved */
 	bool on_bus; /* the device is one in software and can be made to read */
 	uint64_t run_ns; /* how long a run lasts */
+	int main_cpu; /* -1: not pinned */
+	int device_cpu; /* -1: any */
 };
 
 /* One run: nanoseconds an operation, or another unit. False: a sentence was printed. */
@@ -97,6 +103,9 @@ bool bench_transaction(struct bench_rig *rig, size_t pages, bool gather, double 
 bool bench_map_unmap(struct bench_rig *rig, size_t pages, bool gather, double *value);
 bool bench_iova_alloc_free(struct bench_rig *rig, size_t pages, bool gather, double *value);
 bool bench_unrelated(struct bench_rig *rig, size_t pages, bool gather, double *value);
+/* On that many threads. */
+bool bench_bounce(struct bench_rig *rig, size_t threads, bool gather, double *value);
+bool raw_bounce(struct bench_rig *rig, size_t threads, bool gather, double *value);
 
 bool raw_scalar(struct bench_rig *rig, size_t pages, bool gather, double *value);
 bool raw_vector(struct bench_rig *rig, size_t pages, bool gather, double *value);
@@ -108,6 +117,15 @@ enum bench_limit {
 	LIMIT_NONE,
 	LIMIT_RAW, /* raw_scalar */
 	LIMIT_CLEAR, /* clear_256 */
+	LIMIT_UNCHECKED, /* the same figure on the plain device */
+	LIMIT_COPIES, /* twice the copies that a bounce buffer costs, and 100 ns */
+};
+
+/* What a figure is measured on. */
+enum bench_device {
+	ON_PLAIN,
+	ON_CHECKED,
+	ON_BOUNCING,
 };
 
 enum bench_variant {
@@ -122,6 +140,8 @@ struct bench_figure {
 	const char *name;
 	const char *unit;
 	size_t pages; /* 0: not by pages */
+	size_t threads; /* if not 0, what @run is told in place of @pages */
+	enum bench_device device;
 	enum bench_limit limit;
 	bool plain; /* one variant only */
 	bool needs_iova; /* not measured where nothing can be reserved */

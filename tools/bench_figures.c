@@ -3,6 +3,13 @@
 #include "bench.h"
 
 #define RAW .unit = "ns", .limit = LIMIT_RAW
+/* What misuse checks cost: the same operation with them and without. */
+#define CHECKED                                                                      \
+	.unit = "ns", .device = ON_CHECKED, .limit = LIMIT_UNCHECKED, .plain = true, \
+	.target = {[VARIANT_IDLE] = 3}
+#define BOUNCED                                                               \
+	.unit = "ns", .pages = 1, .run = bench_bounce, .device = ON_BOUNCING, \
+	.limit = LIMIT_COPIES, .plain = true, .target = {[VARIANT_IDLE] = 1}
 
 const struct bench_figure bench_figures[] = {
 	{.name = "raw_scalar",
@@ -60,6 +67,21 @@ const struct bench_figure bench_figures[] = {
 	 .needs_iova = true,
 	 .run = bench_iova_alloc_free,
 	 .target = {[VARIANT_IDLE] = 0.08}},
+
+	{.name = "checked_map_unmap_4k", CHECKED, .pages = 1, .run = bench_map_unmap},
+	{.name = "checked_link_page_256",
+	 CHECKED,
+	 .pages = 256,
+	 .needs_iova = true,
+	 .run = bench_link_page},
+	{.name = "checked_transaction_256",
+	 CHECKED,
+	 .pages = 256,
+	 .needs_iova = true,
+	 .run = bench_transaction},
+
+	{.name = "bounce_map_unmap_4k", BOUNCED, .threads = 1},
+	{.name = "bounce_map_unmap_4k_2threads", BOUNCED, .threads = 2},
 
 	{.name = "unrelated_iotlb_hit_rate",
 	 .unit = "ratio",

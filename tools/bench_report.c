@@ -11,6 +11,14 @@ static const char *const limit_name[] = {
 	[LIMIT_NONE] = NULL,
 	[LIMIT_RAW] = "raw_scalar",
 	[LIMIT_CLEAR] = "clear_256",
+	[LIMIT_UNCHECKED] = "unchecked",
+	[LIMIT_COPIES] = "copies_bound",
+};
+
+/* The unit of a ratio, in the table. */
+static const char *const limit_unit[] = {
+	[LIMIT_NONE] = "",	     [LIMIT_RAW] = "raw  ",    [LIMIT_CLEAR] = "clear",
+	[LIMIT_UNCHECKED] = "off  ", [LIMIT_COPIES] = "bound",
 };
 
 struct summary {
@@ -124,8 +132,7 @@ static void print_row(const struct bench_row *row, size_t runs)
 	printf("%-32s %10.4g %-5s %10.4g %10.4g", row->name, value.median, figure->unit, value.min,
 	       value.max);
 	if (figure->limit != LIMIT_NONE)
-		printf(" %8.3f %s", value.median / limit.median,
-		       figure->limit == LIMIT_RAW ? "raw  " : "clear");
+		printf(" %8.3f %s", value.median / limit.median, limit_unit[figure->limit]);
 	if (target > 0)
 		printf("  at most %-5g %s", target,
 		       value.median / limit.median <= target ? "reached" : "MISSED");
@@ -143,7 +150,9 @@ void bench_print_table(const char *uri, const struct bench_machine *machine,
 	       build_commit(), uri, runs);
 	if (machine->device_cpu < 0)
 		printf("; one core: a device that reads shares it");
-	printf("\nraw: a loop that stores 256 scattered entries; clear: one that clears them\n\n");
+	printf("\nraw: a loop that stores 256 scattered entries; clear: one that clears them\n"
+	       "off: the same without misuse checks; bound: the copies there and back, twice, and "
+	       "100 ns\n\n");
 	printf("%-32s %10s %-5s %10s %10s %8s\n", "", "median", "", "min", "max", "ratio");
 	for (size_t i = 0; i < nr_rows; i++)
 		if (!rows[i].skipped)

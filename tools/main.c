@@ -22,6 +22,7 @@ static const struct tool_verb verbs[] = {
 	 "Each figure is the median of interleaved runs on one core. Its limit is measured\n"
 	 "beside it, run by run; raw_scalar is a loop that stores 256 scattered entries.\n"
 	 "_busy: a device reads without pause meanwhile. _gather32: one invalidation for 32.\n"
+	 "checked_: with misuse checks, beside the same without. bounce_: through bounce buffers.\n"
 	 "Targets are shown, never enforced.\n",
 	 bench_run},
 };
