@@ -40,19 +40,27 @@ static __cold void not_synced(struct dma_dev *dev, dma_addr_t addr, phys_addr_t 
 		   (unsigned long long)addr, (unsigned long long)phys);
 }
 
-/* Granule by granule, because what is linked need not follow each other in memory. */
+/*
+ * Granule by granule, because what is linked need not follow each other in memory. Where
+ * nothing is translated a mapping is one piece, and a buffer takes what is its own.
+ */
 static void sync_pieces(struct dma_dev *dev, dma_addr_t addr, size_t size,
 			void (*piece)(struct dma_dev *dev, phys_addr_t phys, uint64_t size))
 {
 	phys_addr_t phys;
 	uint64_t part;
 
+	if (!dev->be->translates) {
+		piece(dev, addr, size);
+		return;
+	}
 	for (; size; addr += part, size -= part) {
 		part = GRANULE - (addr & GRANULE_MASK);
 		if (part > size)
 			part = size;
+		/* Beyond the mapping: a mistake, which may name more than could be walked. */
 		if (!dev->be->ops->lookup(dev->be, addr, &phys))
-			continue;
+			return;
 		if (dev->noncoherent && !memory_cpu_address(phys, part)) {
 			not_synced(dev, addr, phys);
 			return;
