@@ -40,27 +40,49 @@ static __cold void not_synced(struct dma_dev *dev, dma_addr_t addr, phys_addr_t 
 		   (unsigned long long)addr, (unsigned long long)phys);
 }
 
+static uint64_t least(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
 /*
- * Granule by granule, because what is linked need not follow each other in memory. Where
- * nothing is translated a mapping is one piece, and a buffer takes what is its own.
+ * Bytes from @addr on in which nothing is linked, given that nothing is in its first
+ * granule: whole tables at once, so that a mistake that names a huge range soon ends.
+ */
+static uint64_t hole(struct backend *be, dma_addr_t addr, uint64_t size)
+{
+	for (unsigned int shift = 39; shift > GRANULE_SHIFT; shift -= 9) {
+		uint64_t span = 1ULL << shift;
+
+		if (!(addr & (span - 1)) && size >= span && !be->ops->linked(be, NULL, addr, span))
+			return span;
+	}
+	return least(GRANULE - (addr & GRANULE_MASK), size);
+}
+
+/*
+ * Granule by granule, because what is linked need not follow each other in memory, nor
+ * all of it be linked. Where nothing is translated a mapping is one piece, and a buffer
+ * takes what is its own.
  */
 static void sync_pieces(struct dma_dev *dev, dma_addr_t addr, size_t size,
 			void (*piece)(struct dma_dev *dev, phys_addr_t phys, uint64_t size))
 {
 	phys_addr_t phys;
-	uint64_t part;
+	uint64_t part, end;
 
 	if (!dev->be->translates) {
 		piece(dev, addr, size);
 		return;
 	}
+	end = (dev->space->iova.last_pfn + 1) << GRANULE_SHIFT;
+	size = addr < end ? least(size, end - addr) : 0;
 	for (; size; addr += part, size -= part) {
-		part = GRANULE - (addr & GRANULE_MASK);
-		if (part > size)
-			part = size;
-		/* Beyond the mapping: a mistake, which may name more than could be walked. */
-		if (!dev->be->ops->lookup(dev->be, addr, &phys))
-			return;
+		part = least(GRANULE - (addr & GRANULE_MASK), size);
+		if (!dev->be->ops->lookup(dev->be, addr, &phys)) {
+			part = hole(dev->be, addr, size);
+			continue;
+		}
 		if (dev->noncoherent && !memory_cpu_address(phys, part)) {
 			not_synced(dev, addr, phys);
 			return;

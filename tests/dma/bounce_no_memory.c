@@ -179,6 +179,7 @@ static void taking_away_allocates_nothing(void **state)
 	struct device d = soft_open(state, ",bounce=force");
 	struct buffer b = buffer_new(0x80, 600 * KIB);
 	struct dma_iova_state iova[NR], whole;
+	bool checked = dma_debug_enabled(d.space);
 	struct dma_gather gather;
 	dma_addr_t addr[NR];
 
@@ -209,7 +210,8 @@ static void taking_away_allocates_nothing(void **state)
 	assert_as_before(&b);
 	assert_int_equal(lent(NULL), 0);
 	device_close(&d, 0);
-	assert_int_equal(base_alloc_fail(0), 0);
+	/* Misuse checks may have asked for more records, and do without. */
+	assert_true(!base_alloc_fail(0) || checked);
 	buffer_free(&b);
 }
 

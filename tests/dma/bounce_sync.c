@@ -96,6 +96,41 @@ static void syncing_what_was_linked(void **state)
 	device_close(&d, 0);
 }
 
+/* Holes in what is linked are passed over, and whoever names too much is done soon. */
+static void holes_are_passed_over(void **state)
+{
+	static const size_t distance[] = {PAGE, 2 * PAGE, 2UL << 20, (1UL << 30) + PAGE, 5UL << 30};
+
+	for (size_t i = 0; i < COUNT(distance); i++) {
+		struct device d = soft_open(state, ",untrusted");
+		struct buffer near = buffer_new(0, 0x100), far = buffer_new(0, 0x100);
+		struct dma_iova_state iova = reserve(&d, 0, distance[i] + PAGE);
+
+		assert_int_equal(dma_iova_link(d.dev, &iova, virt_to_phys(near.at), 0, near.size,
+					       DMA_BIDIRECTIONAL, 0),
+				 0);
+		assert_int_equal(dma_iova_link(d.dev, &iova, virt_to_phys(far.at), distance[i],
+					       far.size, DMA_BIDIRECTIONAL, 0),
+				 0);
+		write_byte(&d, iova.addr, 0x41);
+		write_byte(&d, iova.addr + distance[i] + 0xff, 0x42);
+		dma_sync_single_for_cpu(d.dev, iova.addr, distance[i] + 0x100, DMA_FROM_DEVICE);
+		assert_int_equal(near.at[0], 0x41);
+		assert_int_equal(far.at[0xff], 0x42);
+		write_byte(&d, iova.addr + distance[i], 0x43);
+		dma_sync_single_for_cpu(d.dev, iova.addr + 1, SIZE_MAX - iova.addr - 1,
+					DMA_FROM_DEVICE);
+		assert_int_equal(far.at[0], 0x43);
+		dma_sync_single_for_device(d.dev, 1ULL << 60, 1ULL << 59, DMA_TO_DEVICE);
+		dma_iova_unlink(d.dev, &iova, 0, 0x100, DMA_BIDIRECTIONAL, 0);
+		dma_iova_unlink(d.dev, &iova, distance[i], 0x100, DMA_BIDIRECTIONAL, 0);
+		dma_iova_free(d.dev, &iova);
+		buffer_free(&near);
+		buffer_free(&far);
+		device_close(&d, 0);
+	}
+}
+
 /* What a device can be asked, before something was bounced and after. */
 static void what_a_device_says_of_itself(void **state)
 {
@@ -149,6 +184,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		EACH_FORMAT(partial_syncs),
 		EACH_FORMAT(syncing_what_was_linked),
+		EACH_FORMAT(holes_are_passed_over),
 		EACH_FORMAT(what_a_device_says_of_itself),
 	};
 
