@@ -4,13 +4,16 @@
 #define TWOSTEP_H
 
 #include <twostep/bounce.h>
+#include <twostep/coherent.h>
 #include <twostep/copy.h>
 #include <twostep/debug.h>
 #include <twostep/device.h>
+#include <twostep/dmapool.h>
 #include <twostep/error.h>
 #include <twostep/iova.h>
 #include <twostep/mapping.h>
 #include <twostep/memory.h>
+#include <twostep/scatterlist.h>
 #include <twostep/types.h>
 
 #endif

@@ -67,6 +67,11 @@ enum dma_debug_kind {
 	DMA_DEBUG_NO_BOUNCE, /* no bounce buffer was free */
 	DMA_DEBUG_LEAK, /* still live when the space closed, or when asked */
 	DMA_DEBUG_INCOMPLETE, /* no memory for the records: checks see only part from now on */
+	/* Memory that was allocated for a device. */
+	DMA_DEBUG_FREE_UNKNOWN, /* free of what is not allocated */
+	DMA_DEBUG_FREE_SIZE, /* with another size than it was allocated with */
+	DMA_DEBUG_FREE_CPU_ADDR, /* with the CPU address of something else */
+	DMA_DEBUG_FREE_FUNCTION, /* by the call for memory of another kind */
 	DMA_DEBUG_NR_KINDS,
 };
 
@@ -81,6 +86,8 @@ enum dma_debug_action {
 	DMA_DEBUG_SYNCED,
 	DMA_DEBUG_UNLINKED,
 	DMA_DEBUG_FREED,
+	DMA_DEBUG_ALLOCATED,
+	DMA_DEBUG_DEALLOCATED,
 };
 
 /**

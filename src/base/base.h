@@ -7,6 +7,7 @@
  *  - the error text of each thread (error.c),
  *  - the library's only way to get memory, so that tests can make any
  *    allocation fail (alloc.c),
+ *  - address space at addresses that a device can reach (place.c),
  *  - small numbers for threads, so that a structure can keep a slot a thread and
  *    find it with two loads; a number is given back when its thread ends
  *    (thread.c),
@@ -158,6 +159,21 @@ bool base_alloc_denied(void);
 uint64_t base_alloc_fail(uint64_t nth);
 /* The same, but everything after it fails as well, until it is switched off. */
 void base_alloc_fail_from(uint64_t nth);
+
+/* place.c */
+
+/*
+ * PROT_NONE address space of @size bytes, whole pages, aligned to @alignment, a power of
+ * two of at least a page, with no byte above @last; 0 if there is none. Where low addresses
+ * are wanted, the place that ends at @near, if not 0, is tried first: many small ones
+ * find room by it. Whether a test wants it to fail is for the caller to ask.
+ */
+uint64_t base_place(uint64_t size, uint64_t alignment, uint64_t last, uint64_t near);
+/* Make a part of it accessible: zeroed. */
+bool base_place_open(uint64_t start, uint64_t size);
+void base_place_free(uint64_t start, uint64_t size); /* 0 is allowed for either */
+/* The highest address that a program gets unless it asks for more. */
+uint64_t base_user_last(void);
 
 /* thread.c */
 

@@ -21,6 +21,13 @@ struct dma_fault;
 struct dma_gather;
 struct dma_iova_state;
 
+/* How the library's own memory was asked for. */
+enum base_block {
+	BASE_BLOCK_COHERENT,
+	BASE_BLOCK_PAGES,
+	BASE_BLOCK_NONCONTIGUOUS,
+};
+
 struct base_observer_ops {
 	/* Devices come and go; @number is the one that faults and accesses name. */
 	void (*attached)(struct base_observer *observer, struct dma_dev *dev, uint32_t number,
@@ -38,6 +45,20 @@ struct base_observer_ops {
 	void (*checked)(struct base_observer *observer, struct dma_dev *dev, dma_addr_t addr);
 	void (*syncing)(struct base_observer *observer, const void *caller, struct dma_dev *dev,
 			dma_addr_t addr, size_t size, enum dma_data_direction dir, bool for_device);
+
+	/*
+	 * Memory of the library's own: it has been allocated and mapped; it will be freed,
+	 * before anything of it is undone, whatever is wrong with the arguments. @addr is the
+	 * DMA address that the caller named, @freed that of what will be freed because its
+	 * CPU address was named: DMA_MAPPING_ERROR if nothing will.
+	 */
+	void (*allocated)(struct base_observer *observer, const void *caller, struct dma_dev *dev,
+			  dma_addr_t addr, phys_addr_t phys, size_t size, enum base_block kind,
+			  enum dma_data_direction dir, unsigned long attrs);
+	void (*deallocating)(struct base_observer *observer, const void *caller,
+			     struct dma_dev *dev, dma_addr_t addr, dma_addr_t freed, size_t size,
+			     enum base_block kind, enum dma_data_direction dir,
+			     unsigned long attrs);
 
 	/*
 	 * Two-step. reserving() comes before the state is zeroed, and may read it; the

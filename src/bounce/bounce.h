@@ -57,9 +57,9 @@
  * bounce_find() does not find it, finishing a list drops its buffers, and
  * dma_bounce_destroy() only unmaps it, used or not.
  *
- * Files: place.c has address space, pool.c makes and destroys pools, registry.c is the
- * table of them and fork, slots.c finds slots and frees them, copy.c lends and copies,
- * default.c has the default pools; pool.h is what they share.
+ * Files: pool.c makes and destroys pools, registry.c is the table of them and fork,
+ * slots.c finds slots and frees them, copy.c lends and copies, default.c has the default
+ * pools; pool.h is what they share.
  */
 #ifndef BOUNCE_BOUNCE_H
 #define BOUNCE_BOUNCE_H

@@ -9,7 +9,7 @@ static const struct bounce_class {
 	uint64_t size; /* 0: as the program says */
 	uint64_t max_size;
 } classes[] = {
-	{0, 0, 0}, /* bounce_user_last() */
+	{0, 0, 0}, /* base_user_last() */
 	{DMA_BIT_MASK(32), 16ULL << 20, 256ULL << 20},
 	{DMA_BIT_MASK(30), 16ULL << 20, 256ULL << 20},
 	{DMA_BIT_MASK(24), 2ULL << 20, 4ULL << 20},
@@ -25,7 +25,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 __attribute__((constructor)) static void find_user_last(void)
 {
-	user_last = bounce_user_last();
+	user_last = base_user_last();
 }
 
 void bounce_forget_defaults(void)

@@ -94,7 +94,7 @@ static int find_place(struct dma_bounce *bounce, const struct bounce_plan *plan)
 	if (base_alloc_denied())
 		goto no_memory;
 	for (;;) {
-		bounce->start = bounce_place(bytes_of(segments), plan->last);
+		bounce->start = base_place(bytes_of(segments), DMA_BOUNCE_SEGMENT, plan->last, 0);
 		bounce->max_segments = segments;
 		if (bounce->start)
 			return 0;
@@ -102,7 +102,7 @@ static int find_place(struct dma_bounce *bounce, const struct bounce_plan *plan)
 			break;
 		segments = segments / 2 > plan->segments ? segments / 2 : plan->segments;
 	}
-	if (plan->last < bounce_user_last())
+	if (plan->last < base_user_last())
 		return base_error(-ENOSPC,
 				  "creating a pool of bounce buffers of %" PRIu64 " bytes at "
 				  "addresses up to %#" PRIx64 ": so much address space is not free "
@@ -151,7 +151,7 @@ static int make_tables(struct dma_bounce *bounce, unsigned int areas)
 
 static int open_first(struct dma_bounce *bounce, uint64_t segments)
 {
-	if (!bounce_place_open(bounce->start, bytes_of(segments)))
+	if (!base_place_open(bounce->start, bytes_of(segments)))
 		return base_error(-ENOMEM,
 				  "creating a pool of %" PRIu64 " bytes of bounce buffers: the "
 				  "system does not give as much memory; ask for less or free some",
@@ -189,7 +189,7 @@ int bounce_make(const struct bounce_plan *plan, struct dma_bounce **bounce)
 void bounce_unmake(struct dma_bounce *bounce)
 {
 	if (bounce->start)
-		bounce_place_free(bounce->start, bytes_of(bounce->max_segments));
+		base_place_free(bounce->start, bytes_of(bounce->max_segments));
 	base_unmap(bounce->tables, bounce->tables_size);
 }
 
@@ -223,7 +223,7 @@ static bool grow_locked(struct dma_bounce *bounce, uint64_t now)
 	if (step > left)
 		step = left;
 	while (step) {
-		if (bounce_place_open(bounce->start + bytes_of(now), bytes_of(step))) {
+		if (base_place_open(bounce->start + bytes_of(now), bytes_of(step))) {
 			bounce_deal(bounce, now, now + step);
 			counter_add(&bounce->grown, 1);
 			/* Release: who sees the new size finds the new segments in their areas. */

@@ -98,16 +98,6 @@ struct bounce_shape {
 	uint32_t offset;
 };
 
-/* place.c */
-
-/* PROT_NONE address space, aligned to a segment, no byte above @last; 0 if there is none. */
-uint64_t bounce_place(uint64_t size, uint64_t last);
-/* Make a part of it accessible. */
-bool bounce_place_open(uint64_t start, uint64_t size);
-void bounce_place_free(uint64_t start, uint64_t size);
-/* The highest address that a program gets unless it asks for more. */
-uint64_t bounce_user_last(void);
-
 /* pool.c */
 
 int bounce_plan(const struct dma_bounce_desc *desc, struct bounce_plan *plan);

@@ -54,6 +54,14 @@ static void leak(struct debug *debug, const struct debug_range *range, struct ch
 			     debug_dir_name(site_dir(range->made)));
 		return;
 	}
+	if (range->head & RANGE_ALLOCATED) {
+		finding.phys = range->memory;
+		debug_report(debug, &finding,
+			     "%llu bytes at 0x%llx, memory 0x%llx of %s, are live; end them with %s",
+			     (ull)finding.size, (ull)finding.addr, (ull)finding.phys,
+			     debug_alloc_name(range->head), debug_free_name(range->head));
+		return;
+	}
 	linked = linked_bytes(debug, range, &finding.phys);
 	debug_report(debug, &finding,
 		     "a reservation of %llu bytes at 0x%llx, with %llu bytes linked, is live; end "
@@ -68,7 +76,7 @@ static bool find_gone(struct debug *debug, const struct debug_range *range,
 	uint64_t pfn = range->addr >> GRANULE_SHIFT, end = pfn + range_pages(range);
 	uint32_t word;
 
-	if (range->head & RANGE_STREAMING) {
+	if (!(range->head & RANGE_TWO_STEP)) {
 		finding->phys = range->memory;
 		return memory_is_gone(range->memory, range->size);
 	}
@@ -100,7 +108,7 @@ static void look(struct debug *debug, const struct debug_range *range, void *arg
 	debug_report(debug, &finding,
 		     "0x%llx is %s to 0x%llx, where no memory is any more; unlink or unmap before "
 		     "memory is freed",
-		     (ull)finding.addr, range->head & RANGE_STREAMING ? "mapped" : "linked",
+		     (ull)finding.addr, range->head & RANGE_TWO_STEP ? "linked" : "mapped",
 		     (ull)finding.phys);
 }
 

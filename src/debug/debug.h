@@ -16,10 +16,13 @@
  *	ring	 the last DEBUG_EVENTS events of a thread, for histories
  *	finding	 what a report is made of
  *
+ * A range is a mapping, a reservation, or memory of the library's own that was allocated:
+ * RANGE_STREAMING, RANGE_TWO_STEP, RANGE_ALLOCATED.
+ *
  * Spaces that translate keep ranges in chunks; nobody shares a granule there, and a
  * range of n granules is aligned to n rounded up to a power of two, so that an inner
  * address finds its range by clearing bits. Spaces that do not translate have
- * streaming mappings only, any number of them at one address; they are in a table
+ * no reservations, and any number of ranges at one address; they are in a table
  * under a lock (direct.c).
  *
  * Invariants
@@ -41,8 +44,8 @@
  * No two of them are held at once.
  *
  * Files: debug.c creation and devices; model.c chunks, ranges, slots, sites; granules.h
- * runs of granule words; direct.c mappings without translation; streaming.c, twostep.c,
- * link.c, unlink.c, gather.c and device.c the hooks, states.c what those of two-step
+ * runs of granule words; direct.c mappings without translation; streaming.c, blocks.c,
+ * twostep.c, link.c, unlink.c, gather.c and device.c the hooks, states.c what those of two-step
  * calls share; memory.c what memory may be mapped; cacheline.c shared cache lines;
  * check.c what is left; history.c rings and time; report.c reports, handler, counters;
  * print.c the default handler; names.c words.

@@ -102,7 +102,7 @@ static void not_present(struct debug *debug, struct debug_finding *finding, bool
 	struct debug_range range;
 
 	if (debug_live_at(debug, addr, &range)) {
-		if (range.head & RANGE_STREAMING)
+		if (!(range.head & RANGE_TWO_STEP))
 			return;
 		if (is_too_early(debug, addr, word))
 			tell_too_early(debug, finding, word, write);
@@ -120,7 +120,7 @@ static void not_present(struct debug *debug, struct debug_finding *finding, bool
 		tell_after(debug, finding, write, "unmapped", &range);
 		return;
 	}
-	if (word & GRANULE_UNLINKED && !((word ^ debug_life(&range)) & GRANULE_LIFE_MASK))
+	if (range.head & RANGE_TWO_STEP && word & GRANULE_UNLINKED && !((word ^ debug_life(&range)) & GRANULE_LIFE_MASK))
 		finding->origin = site_caller(debug_site_of(debug, word));
 	tell_after(debug, finding, write, "freed", &range);
 }
@@ -135,7 +135,7 @@ static void no_permission(struct debug *debug, struct debug_finding *finding, bo
 	if (!debug_live_at(debug, finding->addr, &range))
 		return;
 	site = range.made;
-	if (range.head & RANGE_STREAMING)
+	if (!(range.head & RANGE_TWO_STEP))
 		finding->phys = range.memory + (finding->addr - range.addr);
 	else if (word & GRANULE_LINKED && word & GRANULE_SITE)
 		site = debug_site_of(debug, word);
@@ -148,7 +148,7 @@ static void no_permission(struct debug *debug, struct debug_finding *finding, bo
 		     "the device %s at 0x%llx, which was %s with %s; use the direction of what the "
 		     "device does",
 		     write ? "writes" : "reads", (ull)finding->addr,
-		     range.head & RANGE_STREAMING ? "mapped" : "linked", debug_dir_name(dir));
+		     range.head & RANGE_TWO_STEP ? "linked" : "mapped", debug_dir_name(dir));
 }
 
 /* Where nothing is translated, a transfer is refused by memory alone. */

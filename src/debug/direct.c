@@ -75,7 +75,7 @@ static unsigned int fit(const struct debug_range *range, const struct debug_rang
 	unsigned int points = 1;
 
 	if (range->addr != like->addr || !(range->head & RANGE_LIVE) ||
-	    (range->head ^ like->head) & POINTER_MASK)
+	    (range->head ^ like->head) & (POINTER_MASK | RANGE_STREAMING))
 		return 0;
 	if (range->size == like->size)
 		points += 4;

@@ -45,6 +45,10 @@ const char *dma_debug_kind_name(enum dma_debug_kind kind)
 		[DMA_DEBUG_NO_BOUNCE] = "no bounce buffer",
 		[DMA_DEBUG_LEAK] = "leak",
 		[DMA_DEBUG_INCOMPLETE] = "checks are incomplete",
+		[DMA_DEBUG_FREE_UNKNOWN] = "free of an unknown address",
+		[DMA_DEBUG_FREE_SIZE] = "free with another size",
+		[DMA_DEBUG_FREE_CPU_ADDR] = "free with another CPU address",
+		[DMA_DEBUG_FREE_FUNCTION] = "free by the wrong function",
 	};
 
 	if ((unsigned int)kind >= DMA_DEBUG_NR_KINDS || !names[kind])
@@ -64,6 +68,8 @@ const char *dma_debug_action_name(enum dma_debug_action action)
 		[DMA_DEBUG_SYNCED] = "synced",
 		[DMA_DEBUG_UNLINKED] = "unlinked",
 		[DMA_DEBUG_FREED] = "freed",
+		[DMA_DEBUG_ALLOCATED] = "allocated",
+		[DMA_DEBUG_DEALLOCATED] = "freed with its memory",
 	};
 
 	if ((unsigned int)action >= ARRAY_SIZE(names) || !names[action])

@@ -67,6 +67,8 @@ static __always_inline uint64_t site_differs(uint64_t word, uint64_t other)
 #define RANGE_LIVE (1ULL << 63)
 #define RANGE_STREAMING (1ULL << 62)
 #define RANGE_TWO_STEP (1ULL << 61)
+#define RANGE_ALLOCATED (1ULL << 60)
+/* Of what was reserved a number for its life; of what was allocated an enum base_block. */
 #define RANGE_LIFE_SHIFT 48
 #define RANGE_LIFE_MASK (0xfffULL << RANGE_LIFE_SHIFT)
 
@@ -77,7 +79,7 @@ struct debug_range {
 	uint64_t head;
 	uint64_t addr;
 	uint64_t size; /* of a reservation as in its state, but for __DMA_IOVA_BOUNCED */
-	uint64_t memory; /* of a mapping: its physical address; else where its state was last */
+	uint64_t memory; /* physical address; of a reservation where its state was last */
 	uint64_t made; /* site */
 	uint64_t made_time; /* ticks */
 	uint64_t ended; /* site */
@@ -505,6 +507,17 @@ void debug_unmapping(struct base_observer *observer, const void *caller, struct 
 void debug_checked(struct base_observer *observer, struct dma_dev *dev, dma_addr_t addr);
 void debug_syncing(struct base_observer *observer, const void *caller, struct dma_dev *dev,
 		   dma_addr_t addr, size_t size, enum dma_data_direction dir, bool for_device);
+
+/* blocks.c */
+void debug_allocated(struct base_observer *observer, const void *caller, struct dma_dev *dev,
+		     dma_addr_t addr, phys_addr_t phys, size_t size, enum base_block kind,
+		     enum dma_data_direction dir, unsigned long attrs);
+void debug_deallocating(struct base_observer *observer, const void *caller, struct dma_dev *dev,
+			dma_addr_t addr, dma_addr_t freed, size_t size, enum base_block kind,
+			enum dma_data_direction dir, unsigned long attrs);
+/* The calls of a kind, for sentences. */
+const char *debug_alloc_name(uint64_t head);
+const char *debug_free_name(uint64_t head);
 
 /* twostep.c */
 void debug_reserving(struct base_observer *observer, const void *caller, struct dma_dev *dev,

@@ -117,6 +117,15 @@ static __cold void unmap_unknown(const struct unmap *unmap)
 			return;
 		}
 		finding.phys = other.memory;
+		if (other.head & RANGE_ALLOCATED) {
+			finding.kind = DMA_DEBUG_UNMAP_FUNCTION;
+			debug_report(debug, &finding,
+				     "unmap of %llu bytes at 0x%llx, which are of %s; end them "
+				     "with %s",
+				     size, addr, debug_alloc_name(other.head),
+				     debug_free_name(other.head));
+			return;
+		}
 		if (other.addr == unmap->asked.addr) {
 			finding.kind = DMA_DEBUG_WRONG_DEVICE;
 			debug_report(debug, &finding, wrong_device, "unmap", addr);
@@ -404,7 +413,7 @@ void debug_syncing(struct base_observer *observer, const void *caller, struct dm
 
 	found = debug->translates ? debug_live_at(debug, addr, &range)
 				  : direct_live_at(debug, addr, &like, &range);
-	if (!found || !(range.head & RANGE_STREAMING) || addr - range.addr >= range.size) {
+	if (!found || range.head & RANGE_TWO_STEP || addr - range.addr >= range.size) {
 		sync_unknown(debug, &finding);
 		return;
 	}

@@ -33,9 +33,12 @@
  *
  * Locking
  *  - `registry` (space.c): the list of spaces. Held while a thread that ends
- *    returns its caches, and over fork(), then with every IOVA allocator's lock.
- *  - space->lock: the list of devices and the next device's number. Held while a
- *    port opens.
+ *    returns its caches, and over fork(), then with the locks of every IOVA
+ *    allocator and record of blocks.
+ *  - space->lock: the lists of devices and of pools, and the next device's number. Held
+ *    while a port opens. Taken inside `registry`.
+ *  - Each shard of the record of blocks has a lock, and each pool (pool.c); a pool's is
+ *    taken inside space->lock, and held while the pool gets memory.
  *  - A slot belongs to one thread; the slot `shared` serves threads without one:
  *    it has no cursor and no cache, and its counters are atomic.
  *  - Nothing else is held while a backend runs, but the registry while memory is
@@ -49,7 +52,9 @@
 #include <pthread.h>
 
 #include <twostep/bus.h>
+#include <twostep/coherent.h>
 #include <twostep/device.h>
+#include <twostep/dmapool.h>
 #include <twostep/error.h>
 #include <twostep/iova.h>
 #include <twostep/mapping.h>
@@ -103,6 +108,38 @@ struct dma_slot {
 	struct iova_cache iova __cacheline_aligned;
 } __cacheline_aligned;
 
+/*
+ * A block: memory of the library's own that was allocated for a device, and mapped for
+ * it. The caller knows it by its key, which the record of blocks (blocks.c) is by.
+ */
+struct dma_block {
+	struct dma_block *next; /* in its bucket */
+	void *key; /* address of the memory, of the table, or of the block itself */
+	uint64_t memory;
+	uint64_t bytes; /* whole granules */
+	size_t size; /* as asked for */
+	dma_addr_t addr;
+	enum base_block kind;
+	struct sg_table table; /* of a noncontiguous one */
+	struct scatterlist entry;
+};
+
+#define BLOCK_SHARDS 8
+
+/* Blocks whose keys have the same hash bits. */
+struct dma_block_shard {
+	pthread_mutex_t lock;
+	struct dma_block **bucket;
+	uint64_t buckets; /* a power of two, or 0 */
+	uint64_t count;
+} __cacheline_aligned;
+
+struct dma_blocks {
+	struct dma_block_shard shard[BLOCK_SHARDS];
+	uint64_t metadata_bytes;
+	uint64_t near; /* where low memory was found last, or became free */
+};
+
 struct dma_space {
 	struct backend *be;
 	uint64_t present; /* bits of which a leaf has some and a mark none */
@@ -112,6 +149,8 @@ struct dma_space {
 	struct dma_dev *devices;
 	uint32_t next_number;
 	struct dma_space *next; /* in the registry */
+	struct dma_pool *pools; /* of small objects; under `lock` */
+	struct dma_blocks blocks;
 	struct dma_slot shared;
 	struct dma_slot *slots[BASE_MAX_THREADS]; /* by thread number; [0] stays NULL */
 };
@@ -137,6 +176,7 @@ struct dma_dev {
 	struct dma_bounce *bounce; /* the pool to use; NULL for the default ones */
 	uint64_t mask;
 	uint64_t coherent_mask;
+	uint64_t coherent_limit_pfn; /* last granule that memory allocated for it may use */
 	unsigned int max_seg_size;
 	unsigned int min_align_mask;
 	unsigned long seg_boundary;
@@ -200,6 +240,7 @@ static inline uint64_t dma_dev_reach(const struct dma_dev *dev)
 
 /* Why iova_alloc() has failed, as the error text. */
 void dma_no_iova(struct dma_dev *dev, size_t size);
+void dma_no_coherent_iova(struct dma_dev *dev, size_t size);
 
 /* space.c */
 
@@ -267,6 +308,58 @@ void dma_count_leaks(struct dma_space *space, uint64_t count);
 void dma_misuse(struct dma_space *space, const char *format, ...)
 	__attribute__((__cold__, __format__(__printf__, 2, 3)));
 
+/* blocks.c: which memory of our own is allocated in a space. */
+
+void dma_blocks_init(struct dma_blocks *blocks);
+/* Free all memory that is left, which no device has any more. Returns of how many blocks. */
+uint64_t dma_blocks_exit(struct dma_blocks *blocks);
+/* How many are left. */
+uint64_t dma_blocks_count(struct dma_blocks *blocks);
+/* 0; -ENOMEM with the error text. */
+int dma_blocks_add(struct dma_blocks *blocks, struct dma_block *block);
+/* The block with this key, out of the record; NULL: none. Never needs memory. */
+struct dma_block *dma_blocks_take(struct dma_blocks *blocks, const void *key);
+/* Where the memory of a noncontiguous block of at least @size bytes is; NULL: none. */
+void *dma_blocks_memory(struct dma_blocks *blocks, const void *key, size_t size);
+/* The block's memory and itself, out of the record, go. */
+void dma_blocks_free(struct dma_blocks *blocks, struct dma_block *block);
+/* Around fork(), in both processes. */
+void dma_blocks_lock(struct dma_blocks *blocks);
+void dma_blocks_unlock(struct dma_blocks *blocks);
+
+/* coherent.c: blocks, from the request to the end. */
+
+struct dma_block_request {
+	size_t size;
+	enum base_block kind;
+	enum dma_data_direction dir;
+	unsigned long attrs;
+};
+
+/* NULL with the error text, and nothing has changed. */
+struct dma_block *dma_block_create(struct dma_dev *dev, const struct dma_block_request *request);
+
+/* What a caller says that it frees. */
+struct dma_block_end {
+	const char *what; /* names the call for the error text */
+	const void *key;
+	const dma_addr_t *addr; /* NULL: it says none */
+	struct dma_block_request as;
+};
+
+/*
+ * The device loses its access, then the memory goes; a wrong size, address or kind is
+ * misuse, and an unknown key is nothing but misuse. Never allocates, never fails.
+ */
+void dma_block_destroy(struct dma_dev *dev, const struct dma_block_end *end);
+
+/* pool.c: pools of small objects. */
+
+/* A thread ends: what it keeps is for everybody again. With the registry's lock held. */
+void dma_pools_leave(struct dma_space *space, unsigned int thread);
+/* The space closes: pools that are left are freed; their memory is the blocks'. */
+void dma_pools_exit(struct dma_space *space);
+
 /* link.c: let devices at memory, whoever owns the IOVA. */
 
 /*
@@ -289,6 +382,14 @@ void dma_flush_marks(struct dma_space *space, struct dma_slot *slot, dma_addr_t 
 int dma_link_copied(struct dma_dev *dev, dma_addr_t iova, const struct phys_vec *vec,
 		    size_t nr_vecs, uint64_t bytes, enum dma_data_direction dir,
 		    unsigned long attrs, bool *bounced);
+
+/*
+ * streaming.c: link what a mapping maps at IOVA that was allocated with @kind, and sync.
+ * 0; or -errno, and nothing is linked and the IOVA is given back.
+ */
+int dma_map_granules(struct dma_dev *dev, struct dma_slot *slot, dma_addr_t iova, phys_addr_t phys,
+		     size_t size, enum iova_kind kind, enum dma_data_direction dir,
+		     unsigned long attrs);
 
 /* Make links visible. @iova aligned, @size whole granules. */
 int dma_sync_links(struct dma_space *space, dma_addr_t iova, uint64_t size, bool whole);

@@ -7,14 +7,20 @@ static uint64_t lesser(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
-/* The last granule all of whose bytes the mask, the bus and the table reach. */
+/* The last granule all of whose bytes a mask, the bus and the table reach. */
+static uint64_t limit_of(const struct dma_dev *dev, uint64_t mask)
+{
+	uint64_t last = lesser(lesser(mask, dev->bus_limit), dev->be->last);
+
+	if (last < GRANULE_MASK)
+		return 0;
+	return (last >> GRANULE_SHIFT) - ((last & GRANULE_MASK) != GRANULE_MASK);
+}
+
 static void update_limit(struct dma_dev *dev)
 {
-	uint64_t last = lesser(lesser(dev->mask, dev->bus_limit), dev->be->last);
-
-	dev->limit_pfn = (last >> GRANULE_SHIFT) - ((last & GRANULE_MASK) != GRANULE_MASK);
-	if (last < GRANULE_MASK)
-		dev->limit_pfn = 0;
+	dev->limit_pfn = limit_of(dev, dev->mask);
+	dev->coherent_limit_pfn = limit_of(dev, dev->coherent_mask);
 	/* No address is below this limit: the short ways find none, and leave it to the long. */
 	dev->short_limit_pfn = dev->untrusted || dma_dev_settles(dev) ||
 					       dev->min_align_mask > GRANULE_MASK
@@ -31,7 +37,7 @@ void dma_limits_init(struct dma_dev *dev)
 	update_limit(dev);
 }
 
-void dma_no_iova(struct dma_dev *dev, size_t size)
+static void no_iova(struct dma_dev *dev, size_t size, uint64_t limit_pfn, uint64_t mask)
 {
 	/* Without memory for its records the room below has said so. */
 	if (base_error_code() == -ENOMEM)
@@ -39,10 +45,20 @@ void dma_no_iova(struct dma_dev *dev, size_t size)
 	base_error(-ENOSPC,
 		   "no %zu bytes of I/O address space are free below 0x%llx for %s; free or unmap "
 		   "something%s",
-		   size, (unsigned long long)((dev->limit_pfn + 1) << GRANULE_SHIFT), dev->name,
-		   dev->mask < lesser(dev->bus_limit, dev->be->last)
+		   size, (unsigned long long)((limit_pfn + 1) << GRANULE_SHIFT), dev->name,
+		   mask < lesser(dev->bus_limit, dev->be->last)
 			   ? ", or set a wider mask with dma_set_mask_and_coherent()"
 			   : "");
+}
+
+void dma_no_iova(struct dma_dev *dev, size_t size)
+{
+	no_iova(dev, size, dev->limit_pfn, dev->mask);
+}
+
+void dma_no_coherent_iova(struct dma_dev *dev, size_t size)
+{
+	no_iova(dev, size, dev->coherent_limit_pfn, dev->coherent_mask);
 }
 
 /* Kernel: dma_supported(); behind an IOMMU any mask will do that reaches a granule. */
@@ -76,18 +92,18 @@ int dma_set_coherent_mask(struct dma_dev *dev, uint64_t mask)
 {
 	int err = check_mask(dev, mask);
 
-	if (!err)
-		dev->coherent_mask = mask;
-	return err;
+	if (err)
+		return err;
+	dev->coherent_mask = mask;
+	update_limit(dev);
+	return 0;
 }
 
 int dma_set_mask_and_coherent(struct dma_dev *dev, uint64_t mask)
 {
 	int err = dma_set_mask(dev, mask);
 
-	if (!err)
-		dev->coherent_mask = mask;
-	return err;
+	return err ? err : dma_set_coherent_mask(dev, mask);
 }
 
 uint64_t dma_get_mask(struct dma_dev *dev)

@@ -26,6 +26,8 @@ static void thread_leaves(unsigned int thread)
 		slot->cursor = (struct pgt_cursor){0};
 		slot->window = (struct dma_link_window){0};
 	}
+	for (struct dma_space *space = spaces; space; space = space->next)
+		dma_pools_leave(space, thread);
 	pthread_mutex_unlock(&registry);
 }
 
@@ -33,28 +35,32 @@ static void thread_leaves(unsigned int thread)
 static void before_fork(void)
 {
 	pthread_mutex_lock(&registry);
-	for (struct dma_space *space = spaces; space; space = space->next)
+	for (struct dma_space *space = spaces; space; space = space->next) {
+		dma_blocks_lock(&space->blocks);
 		if (space->be->translates)
 			iova_before_fork(&space->iova);
+	}
 }
 
-static void unlock_trees(void)
+static void unlock_spaces(void)
 {
-	for (struct dma_space *space = spaces; space; space = space->next)
+	for (struct dma_space *space = spaces; space; space = space->next) {
 		if (space->be->translates)
 			iova_after_fork(&space->iova);
+		dma_blocks_unlock(&space->blocks);
+	}
 }
 
 static void after_fork_parent(void)
 {
-	unlock_trees();
+	unlock_spaces();
 	pthread_mutex_unlock(&registry);
 }
 
 /* The child owns nothing of what it inherited. */
 static void after_fork_child(void)
 {
-	unlock_trees();
+	unlock_spaces();
 	for (struct dma_space *space = spaces; space; space = space->next) {
 		__atomic_fetch_or(&space->be->gen_watch, WATCH_FORKED, __ATOMIC_SEQ_CST);
 		for (struct dma_dev *dev = space->devices; dev; dev = dev->next)
@@ -106,6 +112,7 @@ int dma_space_create(struct backend *be, struct dma_space **created)
 	space->present = be->leaf_bits[DMA_BIDIRECTIONAL] | be->leaf_bits[DMA_TO_DEVICE] |
 			 be->leaf_bits[DMA_FROM_DEVICE];
 	space->shared.shared = true;
+	dma_blocks_init(&space->blocks);
 	pthread_mutex_init(&space->lock, NULL);
 	pthread_mutex_lock(&registry);
 	space->next = spaces;
@@ -195,6 +202,8 @@ void dma_space_discard(struct dma_space *space)
 		leave_registry(space);
 		if (translates)
 			iova_for_each_live(&space->iova, count_leak, &leaks);
+		else
+			leaks.count += dma_blocks_count(&space->blocks);
 		take_buffers_back(space);
 		if (leaks.count)
 			dma_count_leaks(space, leaks.count);
@@ -205,6 +214,8 @@ void dma_space_discard(struct dma_space *space)
 		observer->ops->closed(observer, forked);
 	if (translates)
 		iova_space_exit(&space->iova);
+	dma_pools_exit(space);
+	dma_blocks_exit(&space->blocks);
 	for (size_t i = 0; i < BASE_MAX_THREADS; i++)
 		base_free(space->slots[i]);
 	if (!forked)
@@ -313,6 +324,7 @@ int dma_space_stats(struct dma_space *space, struct dma_stats *stats)
 		stats->metadata_bytes =
 			be->ops->metadata_bytes(be) + iova_metadata_bytes(&space->iova);
 	}
+	stats->metadata_bytes += counter_read(&space->blocks.metadata_bytes);
 	stats->faults = be->ops->faults(be);
 	return 0;
 }

@@ -65,8 +65,7 @@ static dma_addr_t map_direct(struct dma_dev *dev, phys_addr_t phys, size_t size,
 	return DMA_MAPPING_ERROR;
 }
 
-/* 0; or -errno, and nothing is linked and the IOVA is given back. */
-static int map_granules(struct dma_dev *dev, struct dma_slot *slot, dma_addr_t iova,
+int dma_map_granules(struct dma_dev *dev, struct dma_slot *slot, dma_addr_t iova,
 			phys_addr_t phys, size_t size, enum iova_kind kind,
 			enum dma_data_direction dir, unsigned long attrs)
 {
@@ -108,7 +107,7 @@ static dma_addr_t map_iova(struct dma_dev *dev, phys_addr_t phys, size_t size, e
 		dma_no_iova(dev, size);
 		return DMA_MAPPING_ERROR;
 	}
-	if (map_granules(dev, slot, pfn << GRANULE_SHIFT, phys, size, kind, dir, attrs))
+	if (dma_map_granules(dev, slot, pfn << GRANULE_SHIFT, phys, size, kind, dir, attrs))
 		return DMA_MAPPING_ERROR;
 	dma_cache_clean(dev, phys, size, attrs);
 	slot_count(slot, &slot->allocs, 1);
@@ -256,7 +255,7 @@ static __cold uint64_t unmap_mismatch(struct dma_dev *dev, dma_addr_t addr, size
 	uint64_t pfn = addr >> GRANULE_SHIFT;
 	uint64_t pages = iova_live(&space->iova, pfn, kind);
 
-	if (pages && *kind != IOVA_TWO_STEP &&
+	if (pages && (*kind == IOVA_STREAMING || *kind == IOVA_SETTLED) &&
 	    !iova_retire(&space->iova, slot_iova(slot), pfn, pages, *kind)) {
 		dma_misuse(space,
 			   "unmap of %zu bytes at 0x%llx: %llu bytes are mapped there; all of it "
@@ -268,6 +267,11 @@ static __cold uint64_t unmap_mismatch(struct dma_dev *dev, dma_addr_t addr, size
 	if (addr == DMA_MAPPING_ERROR)
 		dma_misuse(space,
 			   "unmap of DMA_MAPPING_ERROR; check dma_mapping_error() after mapping");
+	else if (pages && *kind == IOVA_ALLOCATED)
+		dma_misuse(space,
+			   "unmap of 0x%llx, which was allocated for the device; use "
+			   "dma_free_coherent(), or the call that fits",
+			   (unsigned long long)addr);
 	else if (pages)
 		dma_misuse(space,
 			   "unmap of 0x%llx, which was reserved with dma_iova_try_alloc(); use "

@@ -66,6 +66,7 @@ enum iova_kind {
 	IOVA_STREAMING = 1,
 	IOVA_TWO_STEP = 2,
 	IOVA_SETTLED = 3, /* streaming, with something to settle when it ends: a copy, a cache */
+	IOVA_ALLOCATED = 4, /* memory of the library's own came with it */
 };
 
 /*

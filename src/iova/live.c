@@ -139,6 +139,18 @@ uint64_t iova_live(struct iova_space *space, uint64_t pfn, enum iova_kind *kind)
 	return chunk ? record_pages(iova_record(chunk, pfn), kind) : 0;
 }
 
+static const char *kind_name(enum iova_kind kind)
+{
+	switch (kind) {
+	case IOVA_TWO_STEP:
+		return "two-step";
+	case IOVA_ALLOCATED:
+		return "allocated";
+	default:
+		return "streaming";
+	}
+}
+
 int iova_retire_slow(struct iova_space *space, struct iova_cache *cache, uint64_t pfn,
 		     uint64_t pages, enum iova_kind kind)
 {
@@ -157,9 +169,8 @@ int iova_retire_slow(struct iova_space *space, struct iova_cache *cache, uint64_
 				  "%llu granules of %s IOVA are live; free a range as it was "
 				  "reserved",
 				  (unsigned long long)pages,
-				  kind == IOVA_TWO_STEP ? "two-step" : "streaming",
-				  (unsigned long long)pfn, (unsigned long long)live_pages,
-				  live_kind == IOVA_TWO_STEP ? "two-step" : "streaming");
+				  kind_name(kind), (unsigned long long)pfn,
+				  (unsigned long long)live_pages, kind_name(live_kind));
 	/* The rest of a long record may stay: alone it says nothing. */
 	record = iova_record(cache ? iova_chunk(space, cache, pfn) : iova_records_find(space, pfn),
 			     pfn);
