@@ -14,6 +14,7 @@
 #include <twostep/mapping.h>
 #include <twostep/memory.h>
 #include <twostep/scatterlist.h>
+#include <twostep/premap.h>
 #include <twostep/types.h>
 
 #endif

@@ -53,6 +53,7 @@ static bool open_rig(struct bench *bench, const char *uri)
 	if (!open_device(uri, &rig->plain) || !open_device(uri, &rig->unrelated) ||
 	    !open_variant(uri, "debug", "on", &rig->checked) ||
 	    !open_variant(uri, "bounce", "force", &rig->bouncing) ||
+	    !open_variant(uri, "map", "ahead", &rig->ahead) ||
 	    !pool_open(&rig->pool, BENCH_POOL_PAGES, 4))
 		return false;
 	rig->dev = rig->plain;
@@ -75,6 +76,8 @@ static void close_rig(struct bench_rig *rig)
 	dma_dev_close(rig->plain);
 	dma_dev_close(rig->checked);
 	dma_dev_close(rig->bouncing);
+	premap_close(rig);
+	dma_dev_close(rig->ahead);
 	dma_dev_close(rig->unrelated);
 	pool_close(&rig->pool);
 }
@@ -86,6 +89,8 @@ static struct dma_dev *device_of(const struct bench_rig *rig, enum bench_device 
 		return rig->checked;
 	case ON_BOUNCING:
 		return rig->bouncing;
+	case ON_AHEAD:
+		return rig->ahead;
 	case ON_PLAIN:
 		break;
 	}
@@ -135,6 +140,8 @@ static bool run_limit(struct bench_rig *rig, const struct bench_figure *figure, 
 	switch (figure->limit) {
 	case LIMIT_UNCHECKED:
 		return figure->run(rig, figure->pages, false, value);
+	case LIMIT_LOOK_UP:
+		return raw_look_up(rig, figure->regions, false, value);
 	case LIMIT_COPIES:
 		return raw_bounce(rig, figure->threads, false, value);
 	case LIMIT_RAW:
@@ -145,6 +152,14 @@ static bool run_limit(struct bench_rig *rig, const struct bench_figure *figure, 
 		break;
 	}
 	return true;
+}
+
+/* What the figure's operation is told in place of a number of pages, if it is another. */
+static size_t count_of(const struct bench_figure *figure)
+{
+	if (figure->threads)
+		return figure->threads;
+	return figure->regions ? figure->regions : figure->pages;
 }
 
 static bool run_row(struct bench_rig *rig, struct bench_row *row, size_t run)
@@ -158,8 +173,7 @@ static bool run_row(struct bench_rig *rig, struct bench_row *row, size_t run)
 		if (!run_limit(rig, figure, &row->limit[run]))
 			return false;
 		rig->dev = device_of(rig, figure->device);
-		good = figure->run(rig, figure->threads ? figure->threads : figure->pages, gather,
-				   &row->value[run]);
+		good = figure->run(rig, count_of(figure), gather, &row->value[run]);
 		rig->dev = rig->plain;
 		return good;
 	}

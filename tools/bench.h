@@ -12,6 +12,7 @@
  * bench_figures.c	the table of figures
  * bench_ops.c		the operations of the API that are measured
  * bench_bounce.c	bounce buffers, on one thread and on two
+ * bench_premap.c	memory mapped ahead, and a load of as much
  * bench_raw.c		what they are measured against
  * bench_reader.c	a device that reads all the time
  * bench_machine.c	the machine, and which core runs what
@@ -77,10 +78,11 @@ bool reader_stop(struct bench_reader *reader, bool *all_the_time);
 
 /* What the operations work on. */
 struct bench_rig {
-	struct dma_dev *dev; /* what is measured: one of the next three */
+	struct dma_dev *dev; /* what is measured: one of the next four */
 	struct dma_dev *plain;
 	struct dma_dev *checked; /* with misuse checks; NULL if there is none */
 	struct dma_dev *bouncing; /* bounces everything; NULL if there is none */
+	struct dma_dev *ahead; /* maps only what is mapped ahead; NULL if there is none */
 	struct dma_dev *unrelated; /* in a space of its own */
 	struct pool pool;
 	struct phys_vec vec[BENCH_PAGES]; /* no two neighbours contiguous */
@@ -88,6 +90,7 @@ struct bench_rig {
 	struct bench_reader unrelated_reader;
 	bool translates; /* IOVA ranges can be reserved */
 	bool on_bus; /* the device is one in software and can be made to read */
+	struct bench_ahead *regions; /* that @ahead has: by their number; NULL until needed */
 	uint64_t run_ns; /* how long a run lasts */
 	int main_cpu; /* -1: not pinned */
 	int device_cpu; /* -1: any */
@@ -107,6 +110,12 @@ bool bench_unrelated(struct bench_rig *rig, size_t pages, bool gather, double *v
 bool bench_bounce(struct bench_rig *rig, size_t threads, bool gather, double *value);
 bool raw_bounce(struct bench_rig *rig, size_t threads, bool gather, double *value);
 
+/* Translations in that many regions, by the look-up's own call and by dma_map_phys(). */
+bool bench_premap(struct bench_rig *rig, size_t regions, bool gather, double *value);
+bool bench_premap_map(struct bench_rig *rig, size_t regions, bool gather, double *value);
+bool raw_look_up(struct bench_rig *rig, size_t regions, bool gather, double *value);
+void premap_close(struct bench_rig *rig);
+
 bool raw_scalar(struct bench_rig *rig, size_t pages, bool gather, double *value);
 bool raw_vector(struct bench_rig *rig, size_t pages, bool gather, double *value);
 bool raw_clear(struct bench_rig *rig, size_t pages, bool gather, double *value);
@@ -118,6 +127,7 @@ enum bench_limit {
 	LIMIT_RAW, /* raw_scalar */
 	LIMIT_CLEAR, /* clear_256 */
 	LIMIT_UNCHECKED, /* the same figure on the plain device */
+	LIMIT_LOOK_UP, /* a dependent load from as much memory, and an empty call */
 	LIMIT_COPIES, /* twice the copies that a bounce buffer costs, and 100 ns */
 };
 
@@ -126,6 +136,7 @@ enum bench_device {
 	ON_PLAIN,
 	ON_CHECKED,
 	ON_BOUNCING,
+	ON_AHEAD,
 };
 
 enum bench_variant {
@@ -141,6 +152,7 @@ struct bench_figure {
 	const char *unit;
 	size_t pages; /* 0: not by pages */
 	size_t threads; /* if not 0, what @run is told in place of @pages */
+	size_t regions; /* the same */
 	enum bench_device device;
 	enum bench_limit limit;
 	bool plain; /* one variant only */

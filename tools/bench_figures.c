@@ -11,6 +11,10 @@
 	.unit = "ns", .pages = 1, .run = bench_bounce, .device = ON_BOUNCING, \
 	.limit = LIMIT_COPIES, .plain = true, .target = {[VARIANT_IDLE] = 1}
 
+/* Regions of a page, every other page of memory. */
+#define PREMAPPED .unit = "ns", .device = ON_AHEAD, .limit = LIMIT_LOOK_UP, .plain = true
+#define TRANSLATED PREMAPPED, .run = bench_premap, .target = {[VARIANT_IDLE] = 1.5}
+
 const struct bench_figure bench_figures[] = {
 	{.name = "raw_scalar",
 	 .unit = "ns",
@@ -82,6 +86,11 @@ const struct bench_figure bench_figures[] = {
 
 	{.name = "bounce_map_unmap_4k", BOUNCED, .threads = 1},
 	{.name = "bounce_map_unmap_4k_2threads", BOUNCED, .threads = 2},
+
+	{.name = "premap_translate_1k", TRANSLATED, .regions = 1000},
+	{.name = "premap_translate_64k", TRANSLATED, .regions = 65536},
+	{.name = "premap_translate_1m", TRANSLATED, .regions = 1000000},
+	{.name = "premap_map_1k", PREMAPPED, .regions = 1000, .run = bench_premap_map},
 
 	{.name = "unrelated_iotlb_hit_rate",
 	 .unit = "ratio",

@@ -13,12 +13,13 @@ static const char *const limit_name[] = {
 	[LIMIT_CLEAR] = "clear_256",
 	[LIMIT_UNCHECKED] = "unchecked",
 	[LIMIT_COPIES] = "copies_bound",
+	[LIMIT_LOOK_UP] = "load_and_call",
 };
 
 /* The unit of a ratio, in the table. */
 static const char *const limit_unit[] = {
 	[LIMIT_NONE] = "",	     [LIMIT_RAW] = "raw  ",    [LIMIT_CLEAR] = "clear",
-	[LIMIT_UNCHECKED] = "off  ", [LIMIT_COPIES] = "bound",
+	[LIMIT_UNCHECKED] = "off  ", [LIMIT_COPIES] = "bound", [LIMIT_LOOK_UP] = "load ",
 };
 
 struct summary {
@@ -152,7 +153,7 @@ void bench_print_table(const char *uri, const struct bench_machine *machine,
 		printf("; one core: a device that reads shares it");
 	printf("\nraw: a loop that stores 256 scattered entries; clear: one that clears them\n"
 	       "off: the same without misuse checks; bound: the copies there and back, twice, and "
-	       "100 ns\n\n");
+	       "100 ns\nload: a dependent load from as much memory, and an empty call\n\n");
 	printf("%-32s %10s %-5s %10s %10s %8s\n", "", "median", "", "min", "max", "ratio");
 	for (size_t i = 0; i < nr_rows; i++)
 		if (!rows[i].skipped)

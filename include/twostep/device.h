@@ -140,9 +140,14 @@ unsigned int dma_get_min_align_mask(struct dma_dev *dev);
 /** dma_set_min_align_mask - set it; must be a power of two minus one, else -EINVAL */
 int dma_set_min_align_mask(struct dma_dev *dev, unsigned int mask);
 
-/** dma_get_merge_boundary - granule - 1 behind an IOMMU; 0 where nothing can be merged */
+/** dma_get_merge_boundary - granule - 1 behind an IOMMU; 0 without, and with ``map=ahead`` */
 unsigned long dma_get_merge_boundary(struct dma_dev *dev);
-/** dma_need_unmap - whether unmapping does anything; ask after mapping */
+/**
+ * dma_need_unmap - whether unmapping does anything; ask after mapping
+ *
+ * False with ``map=ahead`` (premap.h), unless the device is not coherent: then unmapping
+ * shows the CPU what the device wrote.
+ */
 bool dma_need_unmap(struct dma_dev *dev);
 /** dma_max_mapping_size - longest single mapping in bytes; SIZE_MAX if unlimited */
 size_t dma_max_mapping_size(struct dma_dev *dev);
@@ -159,8 +164,8 @@ size_t dma_opt_mapping_size(struct dma_dev *dev);
  * @ioctls: calls into the kernel for mapping, ever
  * @bytes_mapped: bytes that devices can reach now, in whole granules
  * @metadata_bytes: memory that the library keeps now to manage the space's mappings:
- *	page tables, the records of IOVA, and the shadow of memory that devices which are
- *	not coherent see
+ *	page tables, the records of IOVA, the look-up of memory mapped ahead, and the
+ *	shadow of memory that devices which are not coherent see
  * @faults: transfers refused, ever
  * @misuse: calls that were wrong and had no result to say so, ever
  */

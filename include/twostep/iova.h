@@ -74,9 +74,9 @@ static inline size_t dma_iova_size(const struct dma_iova_state *state)
  * Nothing is mapped yet. The range is aligned to its size rounded up to a power
  * of two, lies below the device's mask and is never at address 0.
  *
- * Return: true; false if the device does not translate (``direct:``), @size is 0
- * or has one of its three highest bits set, or no address space is left. False is a
- * normal answer: use dma_map_phys() instead.
+ * Return: true; false if the device does not translate (``direct:``) or maps only what
+ * is mapped ahead (``map=ahead``), @size is 0 or has one of its three highest bits set,
+ * or no address space is left. False is a normal answer: use dma_map_phys() instead.
  */
 bool dma_iova_try_alloc(struct dma_dev *dev, struct dma_iova_state *state, phys_addr_t phys,
 			size_t size);

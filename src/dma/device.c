@@ -46,6 +46,7 @@ int dma_dev_attach(struct dma_space *space, const struct dma_dev_options *option
 	dev->be = space->be;
 	dev->bus_limit = options->bus_limit;
 	dev->untrusted = options->untrusted;
+	dev->ahead = options->ahead;
 	dev->noncoherent = options->port.noncoherent;
 	dev->bouncing = options->bouncing;
 	dev->observed = space->be->observer;

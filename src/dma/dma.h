@@ -39,6 +39,8 @@
  *    while a port opens. Taken inside `registry`.
  *  - Each shard of the record of blocks has a lock, and each pool (pool.c); a pool's is
  *    taken inside space->lock, and held while the pool gets memory.
+ *  - space->premap.lock: regions of memory mapped ahead, and the addresses that they get;
+ *    held while a backend links for one. Their look-up takes no lock (premap.h).
  *  - A slot belongs to one thread; the slot `shared` serves threads without one:
  *    it has no cursor and no cache, and its counters are atomic.
  *  - Nothing else is held while a backend runs, but the registry while memory is
@@ -63,6 +65,7 @@
 #include "base/base.h"
 #include "base/observe.h"
 #include "bounce/bounce.h"
+#include "dma/premap.h"
 #include "iova/iova.h"
 #include "memory/memory.h"
 
@@ -151,6 +154,7 @@ struct dma_space {
 	struct dma_space *next; /* in the registry */
 	struct dma_pool *pools; /* of small objects; under `lock` */
 	struct dma_blocks blocks;
+	struct premap premap; /* what is mapped ahead */
 	struct dma_slot shared;
 	struct dma_slot *slots[BASE_MAX_THREADS]; /* by thread number; [0] stays NULL */
 };
@@ -166,10 +170,12 @@ struct dma_dev {
 	struct dma_space *space;
 	struct backend *be;
 	uint64_t short_limit_pfn; /* limit_pfn; 0 if something keeps the device off the short way */
+	uint64_t map_limit_pfn; /* the same for maps, which are made visible at once */
 	uint64_t limit_pfn; /* last granule that streaming and two-step mappings may use */
 	uint64_t bus_limit; /* last address that the bus carries */
 	bool untrusted; /* unaligned memory must be bounced */
 	bool noncoherent; /* it does not see the CPU's caches */
+	bool ahead; /* it maps only what is mapped ahead */
 	enum dma_bouncing bouncing;
 	bool bounced; /* something was bounced for it, ever */
 	bool observed; /* the space has an observer */
@@ -194,6 +200,7 @@ struct dma_dev_options {
 	struct port_options port;
 	uint64_t bus_limit;
 	bool untrusted;
+	bool ahead;
 	enum dma_bouncing bouncing;
 };
 
@@ -414,6 +421,13 @@ enum dma_reach dma_reach(const struct dma_dev *dev, phys_addr_t phys, uint64_t s
 int dma_reach_refused(const struct dma_dev *dev, int err, const char *what, phys_addr_t phys,
 		      uint64_t size);
 
+/*
+ * Memory mapped ahead is neither bounced nor lent: 0; -EPERM with the error text. @part:
+ * of a region that has passed.
+ */
+int dma_reach_ahead(const struct dma_dev *dev, const char *what, phys_addr_t phys, uint64_t size,
+		    enum dma_data_direction dir, unsigned long attrs, bool part);
+
 /* Of memory that is bounced behind an IOMMU: all of it, or only granules that are shared. */
 bool dma_must_bounce_whole(const struct dma_dev *dev, phys_addr_t phys);
 
@@ -434,6 +448,15 @@ static inline bool dma_copies_back(enum dma_data_direction dir, unsigned long at
 	return (dir == DMA_BIDIRECTIONAL || dir == DMA_FROM_DEVICE) &&
 	       !(attrs & DMA_ATTR_SKIP_CPU_SYNC);
 }
+
+/* premap.c: map and unmap on a device that maps only what is mapped ahead. */
+dma_addr_t dma_premap_map(struct dma_dev *dev, phys_addr_t phys, size_t size,
+			  enum dma_data_direction dir, unsigned long attrs);
+void dma_premap_unmap(struct dma_dev *dev, dma_addr_t addr, size_t size,
+		      enum dma_data_direction dir, unsigned long attrs);
+
+/* sync.c: what the device wrote there is for the CPU; no arguments are checked. */
+void dma_sync_pieces_for_cpu(struct dma_dev *dev, dma_addr_t addr, size_t size);
 
 /* settle.c: the CPU's side of mappings that are two copies. */
 

@@ -22,10 +22,11 @@ static void update_limit(struct dma_dev *dev)
 	dev->limit_pfn = limit_of(dev, dev->mask);
 	dev->coherent_limit_pfn = limit_of(dev, dev->coherent_mask);
 	/* No address is below this limit: the short ways find none, and leave it to the long. */
-	dev->short_limit_pfn = dev->untrusted || dma_dev_settles(dev) ||
+	dev->short_limit_pfn = dev->untrusted || dev->ahead || dma_dev_settles(dev) ||
 					       dev->min_align_mask > GRANULE_MASK
 				       ? 0
 				       : dev->limit_pfn;
+	dev->map_limit_pfn = dev->be->needs_sync ? 0 : dev->short_limit_pfn;
 }
 
 void dma_limits_init(struct dma_dev *dev)
@@ -179,11 +180,14 @@ int dma_set_min_align_mask(struct dma_dev *dev, unsigned int mask)
 
 unsigned long dma_get_merge_boundary(struct dma_dev *dev)
 {
-	return dev->be->translates ? GRANULE_MASK : 0;
+	return dev->be->translates && !dev->ahead ? GRANULE_MASK : 0;
 }
 
 bool dma_need_unmap(struct dma_dev *dev)
 {
+	/* Unmapping hands back what the device wrote, if it does not see the CPU's caches. */
+	if (dev->ahead)
+		return dev->noncoherent;
 	return dev->be->translates || __atomic_load_n(&dev->bounced, __ATOMIC_RELAXED) ||
 	       dma_observer(dev->be);
 }
@@ -191,7 +195,7 @@ bool dma_need_unmap(struct dma_dev *dev)
 /* Whether a single mapping of any memory may have to be bounced as a whole. */
 static bool may_bounce(struct dma_dev *dev)
 {
-	if (dev->bouncing == BOUNCE_NEVER)
+	if (dev->bouncing == BOUNCE_NEVER || dev->ahead)
 		return false;
 	if (!dev->be->translates && dma_addressing_limited(dev))
 		return true;
@@ -205,7 +209,7 @@ size_t dma_max_mapping_size(struct dma_dev *dev)
 
 size_t dma_opt_mapping_size(struct dma_dev *dev)
 {
-	size_t best = dev->be->translates ? GRANULE << (IOVA_CACHE_ORDERS - 1) : SIZE_MAX;
+	size_t best = dev->be->translates && !dev->ahead ? GRANULE << (IOVA_CACHE_ORDERS - 1) : SIZE_MAX;
 	size_t most = dma_max_mapping_size(dev);
 
 	return best < most ? best : most;

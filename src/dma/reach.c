@@ -78,6 +78,35 @@ int dma_reach_refused(const struct dma_dev *dev, int err, const char *what, phys
 			      : "memory without CPU mapping cannot be");
 }
 
+int dma_reach_ahead(const struct dma_dev *dev, const char *what, phys_addr_t phys, uint64_t size,
+		    enum dma_data_direction dir, unsigned long attrs, bool part)
+{
+	bool lines = dev->noncoherent && dir != DMA_TO_DEVICE && !(attrs & DMA_ATTR_MMIO) &&
+		     (phys | size) & (BACKEND_CACHE_LINE - 1);
+	bool refused;
+
+	if (part && lines)
+		return base_error(
+			-EPERM,
+			"%s of %llu bytes at 0x%llx: %s is not coherent and may write, so "
+			"whole cache lines of 64 bytes must be mapped",
+			what, (unsigned long long)size, (unsigned long long)phys, dev->name);
+	refused = dma_must_bounce_whole(dev, phys) || lines;
+	if (!dev->be->translates)
+		refused |= phys + size - 1 > dma_dev_reach(dev);
+	else if (!part && !(attrs & DMA_ATTR_MMIO))
+		refused |= dev->untrusted && (phys | size) & GRANULE_MASK;
+	if (dev->noncoherent && !(attrs & (DMA_ATTR_MMIO | DMA_ATTR_SKIP_CPU_SYNC)))
+		refused |= !memory_cpu_address(phys, size);
+	if (!refused)
+		return 0;
+	return base_error(-EPERM,
+			  "%s of %llu bytes at 0x%llx: %s %s; so it must be bounced or synced, and "
+			  "memory mapped ahead cannot be",
+			  what, (unsigned long long)size, (unsigned long long)phys, dev->name,
+			  obstacle(dev, phys, size));
+}
+
 /* The pool for a device whose buffers may lie up to @last; NULL with the error text. */
 static struct dma_bounce *pool_for(const struct dma_dev *dev, uint64_t last)
 {

@@ -31,12 +31,13 @@ static void thread_leaves(unsigned int thread)
 	pthread_mutex_unlock(&registry);
 }
 
-/* The child frees what it inherits: no tree may be half changed. */
+/* The child frees what it inherits: no tree, and no record of regions, may be half changed. */
 static void before_fork(void)
 {
 	pthread_mutex_lock(&registry);
 	for (struct dma_space *space = spaces; space; space = space->next) {
 		dma_blocks_lock(&space->blocks);
+		pthread_mutex_lock(&space->premap.lock);
 		if (space->be->translates)
 			iova_before_fork(&space->iova);
 	}
@@ -48,6 +49,7 @@ static void unlock_spaces(void)
 		if (space->be->translates)
 			iova_after_fork(&space->iova);
 		dma_blocks_unlock(&space->blocks);
+		pthread_mutex_unlock(&space->premap.lock);
 	}
 }
 
@@ -71,6 +73,19 @@ static void after_fork_child(void)
 	pthread_mutex_unlock(&registry);
 }
 
+/* Where nothing is translated, what is mapped ahead is known all the same. */
+static bool is_mapped_in(struct dma_space *space, phys_addr_t base, phys_addr_t last)
+{
+	bool mapped;
+
+	if (space->be->translates)
+		return space->be->ops->maps_phys(space->be, base, last);
+	pthread_mutex_lock(&space->premap.lock);
+	mapped = premap_overlaps(&space->premap, base, last - base + 1);
+	pthread_mutex_unlock(&space->premap.lock);
+	return mapped;
+}
+
 static bool memory_is_mapped(phys_addr_t base, phys_addr_t last)
 {
 	bool mapped = false;
@@ -79,8 +94,7 @@ static bool memory_is_mapped(phys_addr_t base, phys_addr_t last)
 	for (struct dma_space *space = spaces; space && !mapped; space = space->next) {
 		struct backend *be = space->be;
 
-		mapped = (be->translates && be->ops->maps_phys(be, base, last)) ||
-			 bounce_stands_for(base, last);
+		mapped = is_mapped_in(space, base, last) || bounce_stands_for(base, last);
 		if (!mapped)
 			be->ops->drain(be);
 	}
@@ -113,6 +127,7 @@ int dma_space_create(struct backend *be, struct dma_space **created)
 			 be->leaf_bits[DMA_FROM_DEVICE];
 	space->shared.shared = true;
 	dma_blocks_init(&space->blocks);
+	premap_init(&space->premap);
 	pthread_mutex_init(&space->lock, NULL);
 	pthread_mutex_lock(&registry);
 	space->next = spaces;
@@ -203,7 +218,7 @@ void dma_space_discard(struct dma_space *space)
 		if (translates)
 			iova_for_each_live(&space->iova, count_leak, &leaks);
 		else
-			leaks.count += dma_blocks_count(&space->blocks);
+			leaks.count += dma_blocks_count(&space->blocks) + space->premap.nr_regions;
 		take_buffers_back(space);
 		if (leaks.count)
 			dma_count_leaks(space, leaks.count);
@@ -216,10 +231,13 @@ void dma_space_discard(struct dma_space *space)
 		iova_space_exit(&space->iova);
 	dma_pools_exit(space);
 	dma_blocks_exit(&space->blocks);
+	premap_exit(&space->premap);
 	for (size_t i = 0; i < BASE_MAX_THREADS; i++)
 		base_free(space->slots[i]);
-	if (!forked)
+	if (!forked) {
+		pthread_mutex_destroy(&space->premap.lock);
 		pthread_mutex_destroy(&space->lock);
+	}
 	base_free(space);
 }
 
@@ -325,6 +343,7 @@ int dma_space_stats(struct dma_space *space, struct dma_stats *stats)
 			be->ops->metadata_bytes(be) + iova_metadata_bytes(&space->iova);
 	}
 	stats->metadata_bytes += counter_read(&space->blocks.metadata_bytes);
+	stats->metadata_bytes += premap_bytes(&space->premap);
 	stats->faults = be->ops->faults(be);
 	return 0;
 }

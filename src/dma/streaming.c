@@ -167,14 +167,15 @@ static __always_inline dma_addr_t map_page(struct dma_dev *dev, uint64_t gen, ph
 	struct dma_space *space = dev->space;
 	struct dma_slot *slot = space->slots[base_thread];
 	struct backend *be = dev->be;
+	uint64_t limit_pfn = dev->map_limit_pfn;
 	uint64_t offset = phys & GRANULE_MASK;
 	uint64_t pfn;
 
-	if (unlikely(!slot || be->needs_sync || gen & PGT_GEN_WATCH || attrs ||
+	if (unlikely(!limit_pfn || !slot || gen & PGT_GEN_WATCH || attrs ||
 		     size - 1 >= GRANULE - offset || (unsigned int)dir >= DMA_NONE ||
 		     ((phys - offset) ^ memory_plain.match) & memory_plain.mask ||
-		     !iova_alloc_short(&space->iova, &slot->iova, 1, dev->short_limit_pfn,
-				       IOVA_STREAMING, &pfn)))
+		     !iova_alloc_short(&space->iova, &slot->iova, 1, limit_pfn, IOVA_STREAMING,
+				       &pfn)))
 		return DMA_MAPPING_ERROR;
 	if (likely(pgt_cursor_link(&slot->cursor, gen, pfn << GRANULE_SHIFT,
 				   (phys - offset) | be->leaf_bits[dir]))) {
@@ -217,6 +218,9 @@ static __attribute__((__noinline__)) dma_addr_t map_long(struct dma_dev *dev, ph
 {
 	struct base_observer *observer = dma_observer(dev->be);
 
+	/* The region is what was mapped, and what observers have been told of. */
+	if (dev->ahead)
+		return dma_premap_map(dev, phys, size, dir, attrs);
 	if (observer)
 		return map_observed(dev, observer, phys, size, dir, attrs);
 	return map_any(dev, phys, size, dir, attrs);
@@ -234,6 +238,8 @@ static __always_inline dma_addr_t map(struct dma_dev *dev, phys_addr_t phys, siz
 	addr = map_page(dev, gen, phys, size, dir, attrs);
 	if (likely(addr != DMA_MAPPING_ERROR))
 		return addr;
+	if (dev->ahead)
+		return dma_premap_map(dev, phys, size, dir, attrs);
 	return map_any(dev, phys, size, dir, attrs);
 }
 
@@ -272,6 +278,12 @@ static __cold uint64_t unmap_mismatch(struct dma_dev *dev, dma_addr_t addr, size
 			   "unmap of 0x%llx, which was allocated for the device; use "
 			   "dma_free_coherent(), or the call that fits",
 			   (unsigned long long)addr);
+	else if (pages && *kind == IOVA_AHEAD)
+		dma_misuse(
+			space,
+			"unmap of 0x%llx, which is mapped ahead; use dma_unpremap() when nothing "
+			"of the region is in use",
+			(unsigned long long)addr);
 	else if (pages)
 		dma_misuse(space,
 			   "unmap of 0x%llx, which was reserved with dma_iova_try_alloc(); use "
@@ -335,6 +347,10 @@ static __cold void unmap_any(struct dma_dev *dev, dma_addr_t addr, size_t size,
 
 	if (dma_space_check(space))
 		return;
+	if (dev->ahead) {
+		dma_premap_unmap(dev, addr, size, dir, attrs);
+		return;
+	}
 	if (!dev->be->translates) {
 		unmap_direct(dev, addr, dir, attrs);
 		return;
@@ -374,7 +390,7 @@ static __attribute__((__noinline__)) void unmap_long(struct dma_dev *dev, dma_ad
 						     size_t size, enum dma_data_direction dir,
 						     unsigned long attrs, struct dma_gather *gather)
 {
-	struct base_observer *observer = dma_observer(dev->be);
+	struct base_observer *observer = dev->ahead ? NULL : dma_observer(dev->be);
 
 	if (observer) {
 		observer->ops->unmapping(observer, dma_caller, dev, addr, size, dir, attrs);

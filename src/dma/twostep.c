@@ -33,7 +33,12 @@ static __cold bool alloc_refused(struct dma_dev *dev, size_t size)
 {
 	if (dma_space_check(dev->space))
 		return false;
-	if (!dev->be->translates)
+	if (dev->ahead)
+		base_error(-EOPNOTSUPP,
+			   "%s was opened with map=ahead, so nothing can be reserved; use "
+			   "dma_map_phys() for memory that dma_premap() has registered",
+			   dev->name);
+	else if (!dev->be->translates)
 		base_error(-EOPNOTSUPP,
 			   "%s does not translate addresses, so nothing can be reserved; "
 			   "use dma_map_phys()",
@@ -62,7 +67,7 @@ static __attribute__((__noinline__)) bool try_alloc_long(struct dma_dev *dev,
 	if (unlikely(observer))
 		observer->ops->reserving(observer, dma_caller, dev, state);
 	*state = (struct dma_iova_state){0};
-	if (unlikely(!dev->be->translates || size - 1 >= STATE_SIZE_MASK ||
+	if (unlikely(!dev->be->translates || dev->ahead || size - 1 >= STATE_SIZE_MASK ||
 		     dma_gen_watch(dev->be) & WATCH_FORKED))
 		return alloc_refused(dev, size);
 	slot = dma_slot(space);

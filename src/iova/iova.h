@@ -67,6 +67,7 @@ enum iova_kind {
 	IOVA_TWO_STEP = 2,
 	IOVA_SETTLED = 3, /* streaming, with something to settle when it ends: a copy, a cache */
 	IOVA_ALLOCATED = 4, /* memory of the library's own came with it */
+	IOVA_AHEAD = 5, /* mapped ahead, until its region is unregistered */
 };
 
 /*
@@ -168,13 +169,13 @@ struct iova_tree {
 };
 
 /*
- * A record is a word at a range's first pfn: kind in bits 29 to 31, in bits 0 to 27
- * the length. With bit 28 set these are its lower bits and the word of the next pfn
+ * A record is a word at a range's first pfn: kind in bits 28 to 31, in bits 0 to 26
+ * the length. With bit 27 set these are its lower bits and the word of the next pfn
  * (no other range can start there) holds the rest, under a kind of its own.
  */
-#define IOVA_RECORD_SHIFT 29
-#define IOVA_RECORD_LONG (1U << 28)
-#define IOVA_RECORD_REST 7U
+#define IOVA_RECORD_SHIFT 28
+#define IOVA_RECORD_LONG (1U << 27)
+#define IOVA_RECORD_REST 15U
 
 /* Records stand in chunks of 2^IOVA_CHUNK_BITS pfns. */
 #define IOVA_CHUNK_BITS 12

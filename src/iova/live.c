@@ -146,6 +146,8 @@ static const char *kind_name(enum iova_kind kind)
 		return "two-step";
 	case IOVA_ALLOCATED:
 		return "allocated";
+	case IOVA_AHEAD:
+		return "premapped";
 	default:
 		return "streaming";
 	}

@@ -26,6 +26,7 @@ struct request {
 	struct port_options port;
 	uint64_t bus_limit;
 	bool untrusted;
+	bool ahead;
 	enum dma_bouncing bouncing;
 	bool debug;
 	bool thread;
@@ -151,6 +152,12 @@ static int read_untrusted(struct request *request, const char *value)
 	return *value ? -EINVAL : 0;
 }
 
+static int read_map(struct request *request, const char *value)
+{
+	request->ahead = !strcmp(value, "ahead");
+	return request->ahead || !strcmp(value, "each") ? 0 : -EINVAL;
+}
+
 static int read_bounce(struct request *request, const char *value)
 {
 	static const struct {
@@ -253,6 +260,7 @@ static const struct option opt_bounce = {
 	"auto, force or off",
 	read_bounce,
 };
+static const struct option opt_map = {"map", OF_DEVICE, "each or ahead", read_map};
 static const struct option opt_debug = {"debug", OF_SPACE, "on or off", read_debug};
 static const struct option opt_coherent = {"coherent", OF_DEVICE, "on or off", read_coherent};
 static const struct option opt_reserved = {
@@ -264,16 +272,13 @@ static const struct option opt_reserved = {
 static const struct option opt_thread = {"thread", OF_MODEL, "on or off", read_thread};
 
 static const struct option *const soft_scheme_options[] = {
-	&opt_pgtable, &opt_absent,   &opt_inval_ns,  &opt_inval,    &opt_tables,
-	&opt_iotlb,   &opt_ways,     &opt_untrusted, &opt_coherent, &opt_bounce,
-	&opt_mask,    &opt_reserved, &opt_debug,     &opt_thread,
+	&opt_pgtable, &opt_absent, &opt_inval_ns,  &opt_inval,	  &opt_tables,
+	&opt_iotlb,   &opt_ways,   &opt_untrusted, &opt_coherent, &opt_bounce,
+	&opt_map,     &opt_mask,   &opt_reserved,  &opt_debug,	  &opt_thread,
 };
 
 static const struct option *const direct_scheme_options[] = {
-	&opt_bounce,
-	&opt_mask,
-	&opt_debug,
-	&opt_thread,
+	&opt_bounce, &opt_map, &opt_mask, &opt_debug, &opt_thread,
 };
 
 /* Schemes. */
@@ -466,6 +471,7 @@ static int attach(const char *text, const struct request *request, struct dma_sp
 		.port = request->port,
 		.bus_limit = request->bus_limit,
 		.untrusted = request->untrusted,
+		.ahead = request->ahead,
 		.bouncing = request->bouncing,
 	};
 	const struct model *model = request->model;

@@ -27,6 +27,7 @@
 #include <twostep/iova.h>
 #include <twostep/mapping.h>
 #include <twostep/memory.h>
+#include <twostep/premap.h>
 
 #include "../race.h"
 #include "../slow.h"
@@ -61,8 +62,9 @@ extern bool expect_caught;
 /* Memory that a device is let at, and how it is mapped. */
 struct mapping {
 	dma_addr_t addr; /* what the device is told */
+	phys_addr_t phys;
 	size_t size;
-	struct dma_iova_state state; /* unless the way is a streaming one */
+	struct dma_iova_state state; /* unless the way is a streaming one, or ahead */
 	struct dma_gather gather;
 };
 
@@ -70,6 +72,7 @@ struct mapping {
 struct way {
 	const char *name;
 	bool streaming; /* mapped by dma_map_phys() */
+	bool ahead; /* by dma_premap() */
 	bool leaves; /* the reservation, to be freed afterwards */
 	bool relinks; /* other memory, all GOOD, can then be reached there */
 	bool uncopied; /* what was bounced has not come back when it returns */

@@ -47,6 +47,11 @@ static void unmap_too_much(struct dma_dev *dev, struct mapping *m)
 	dma_unmap_phys(dev, m->addr, m->size + PAGE, DMA_BIDIRECTIONAL, 0);
 }
 
+static void unpremap(struct dma_dev *dev, struct mapping *m)
+{
+	require(!dma_unpremap(dev, m->phys, m->size));
+}
+
 static void gather_unlink(struct dma_dev *dev, struct mapping *m)
 {
 	dma_gather_begin(dev, &m->gather);
@@ -168,6 +173,7 @@ const struct way ways[] = {
 	{"free with links left", .uncopied = true, .take = free_with_links},
 	{"unmap", .streaming = true, .take = unmap},
 	{"unmap with too much", .streaming = true, .take = unmap_too_much},
+	{"unpremap", .ahead = true, .take = unpremap},
 	{"gathered unlink", .leaves = true, .take = gather_unlink},
 	{"gathered destroy", .take = gather_destroy},
 	{"gathered unlink, then destroy", .take = gather_unlink_then_destroy},
@@ -187,7 +193,12 @@ const size_t nr_ways = sizeof(ways) / sizeof(ways[0]);
 void map_for(const struct way *way, struct dma_dev *dev, struct mapping *m, phys_addr_t phys,
 	     size_t size)
 {
+	m->phys = phys;
 	m->size = size;
+	if (way->ahead) {
+		require(!dma_premap(dev, phys, size, DMA_BIDIRECTIONAL, 0, &m->addr));
+		return;
+	}
 	if (way->streaming) {
 		m->addr = dma_map_phys(dev, phys, size, DMA_BIDIRECTIONAL, 0);
 		require(m->addr != DMA_MAPPING_ERROR);
