@@ -63,6 +63,9 @@ static bool open_rig(struct bench *bench, const char *uri)
 	rig->translates = dma_iova_try_alloc(rig->dev, &probe, 0, POOL_PAGE);
 	if (rig->translates)
 		dma_iova_free(rig->dev, &probe);
+	/* Where nothing is translated there is no such option. */
+	if (rig->translates && !open_variant(uri, "lazy", "on", &rig->lazy))
+		return false;
 	if (!rig->on_bus)
 		return true;
 	return reader_open(&rig->reader, rig->dev, bench->machine.device_cpu) &&
@@ -78,6 +81,7 @@ static void close_rig(struct bench_rig *rig)
 	dma_dev_close(rig->bouncing);
 	premap_close(rig);
 	dma_dev_close(rig->ahead);
+	dma_dev_close(rig->lazy);
 	dma_dev_close(rig->unrelated);
 	pool_close(&rig->pool);
 }
@@ -91,6 +95,8 @@ static struct dma_dev *device_of(const struct bench_rig *rig, enum bench_device 
 		return rig->bouncing;
 	case ON_AHEAD:
 		return rig->ahead;
+	case ON_LAZY:
+		return rig->lazy;
 	case ON_PLAIN:
 		break;
 	}
@@ -99,10 +105,10 @@ static struct dma_dev *device_of(const struct bench_rig *rig, enum bench_device 
 
 static const char *why_skipped(const struct bench_rig *rig, const struct bench_row *row)
 {
-	if (!device_of(rig, row->figure->device))
-		return "the device's URI says otherwise";
 	if (row->figure->needs_iova && !rig->translates)
 		return "the device gives no IOVA ranges";
+	if (!device_of(rig, row->figure->device))
+		return "the device's URI says otherwise";
 	if ((row->figure->needs_bus || variant_busy(row->variant)) && !rig->on_bus)
 		return "the device cannot be made to read";
 	if (row->figure->run == raw_vector && !raw_vector_possible())
@@ -139,6 +145,7 @@ static bool run_limit(struct bench_rig *rig, const struct bench_figure *figure, 
 {
 	switch (figure->limit) {
 	case LIMIT_UNCHECKED:
+	case LIMIT_STRICT:
 		return figure->run(rig, figure->pages, false, value);
 	case LIMIT_LOOK_UP:
 		return raw_look_up(rig, figure->regions, false, value);

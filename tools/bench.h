@@ -83,6 +83,7 @@ struct bench_rig {
 	struct dma_dev *checked; /* with misuse checks; NULL if there is none */
 	struct dma_dev *bouncing; /* bounces everything; NULL if there is none */
 	struct dma_dev *ahead; /* maps only what is mapped ahead; NULL if there is none */
+	struct dma_dev *lazy; /* in a lazy space; NULL if there is none */
 	struct dma_dev *unrelated; /* in a space of its own */
 	struct pool pool;
 	struct phys_vec vec[BENCH_PAGES]; /* no two neighbours contiguous */
@@ -128,6 +129,7 @@ enum bench_limit {
 	LIMIT_CLEAR, /* clear_256 */
 	LIMIT_UNCHECKED, /* the same figure on the plain device */
 	LIMIT_LOOK_UP, /* a dependent load from as much memory, and an empty call */
+	LIMIT_STRICT, /* the same */
 	LIMIT_COPIES, /* twice the copies that a bounce buffer costs, and 100 ns */
 };
 
@@ -137,6 +139,7 @@ enum bench_device {
 	ON_CHECKED,
 	ON_BOUNCING,
 	ON_AHEAD,
+	ON_LAZY,
 };
 
 enum bench_variant {

@@ -84,6 +84,16 @@ const struct bench_figure bench_figures[] = {
 	 .needs_iova = true,
 	 .run = bench_transaction},
 
+	{.name = "lazy_map_unmap_4k",
+	 .unit = "ns",
+	 .device = ON_LAZY,
+	 .limit = LIMIT_STRICT,
+	 .plain = true,
+	 .needs_iova = true,
+	 .pages = 1,
+	 .run = bench_map_unmap,
+	 .target = {[VARIANT_IDLE] = 1}},
+
 	{.name = "bounce_map_unmap_4k", BOUNCED, .threads = 1},
 	{.name = "bounce_map_unmap_4k_2threads", BOUNCED, .threads = 2},
 

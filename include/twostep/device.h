@@ -157,12 +157,14 @@ size_t dma_opt_mapping_size(struct dma_dev *dev);
 /**
  * struct dma_stats - what an address space has done
  * @iova_allocs: IOVA ranges handed out, ever
- * @iova_live: IOVA ranges reserved or mapped now
+ * @iova_live: IOVA ranges reserved or mapped now; not those whose unmap is waiting for a
+ *	flush, though nobody can have their addresses before it
  * @pte_writes: page-table entries written, ever: one for each leaf stored and each
  *	removed (a large leaf is one), one for each table hooked in or unhooked
  * @iotlb_invalidations: invalidation requests, ever; one a request, whatever it covers
  * @ioctls: calls into the kernel for mapping, ever
- * @bytes_mapped: bytes that devices can reach now, in whole granules
+ * @bytes_mapped: bytes that devices can reach now, in whole granules: those that the page
+ *	table translates. What a device of a lazy space may still have cached is not in it
  * @metadata_bytes: memory that the library keeps now to manage the space's mappings:
  *	page tables, the records of IOVA, the look-up of memory mapped ahead, and the
  *	shadow of memory that devices which are not coherent see
@@ -222,6 +224,22 @@ int dma_space_pgtable(struct dma_space *space, struct dma_pgtable_info *info);
  * -ENOMEM; -EOPNOTSUPP for a space without IOVA allocation; -EPERM in a forked child.
  */
 int dma_space_reserve(struct dma_space *space, dma_addr_t start, dma_addr_t last);
+
+/**
+ * dma_space_flush - make every unmap that has returned final
+ * @space: the space
+ *
+ * In a space opened with ``lazy=on`` a streaming unmap may return while devices still
+ * reach the memory through translations that they have cached. When this returns, they
+ * cannot any more, for all unmaps that returned before it was called, in whatever thread:
+ * one invalidation for all of them, or none if nothing is waiting. Their addresses are
+ * free again. Call it before the memory goes to somebody whom the device must not reach.
+ *
+ * A strict space has nothing to make final. Any thread may call it at any time.
+ *
+ * Return: 0; -EPERM in a forked child.
+ */
+int dma_space_flush(struct dma_space *space);
 
 /** Why a transfer was refused. */
 enum dma_fault_reason {

@@ -41,7 +41,11 @@ dma_addr_t dma_map_phys(struct dma_dev *dev, phys_addr_t phys, size_t size,
  * @attrs: as given to it
  *
  * When it returns, the device cannot reach the memory: the entry is gone, the
- * IOTLB has forgotten it, and transfers in flight have ended. An address that is
+ * IOTLB has forgotten it, and transfers in flight have ended. Except in a space opened
+ * with ``lazy=on``: there the entry is gone, but what a device has cached it may go on
+ * using until the thread has unmapped 256 times more, or about 10 ms have passed, or
+ * dma_space_flush() is called; memory that was bounced or is used by a device that is
+ * not coherent is taken back at once all the same. An address that is
  * not mapped changes nothing and counts as misuse; a wrong @size unmaps the
  * whole mapping and counts as misuse. On ``direct:`` there is nothing to take
  * back, and nothing is checked.
@@ -52,7 +56,8 @@ void dma_unmap_phys(struct dma_dev *dev, dma_addr_t addr, size_t size,
 /**
  * dma_unmap_phys_gather - the same, made final by dma_gather_end()
  *
- * Until then the device may still reach the memory, and the IOVA stays taken.
+ * Until then the device may still reach the memory, and the IOVA stays taken. The end is
+ * strict in a lazy space too; without a gather (%NULL) the call itself is.
  */
 void dma_unmap_phys_gather(struct dma_dev *dev, dma_addr_t addr, size_t size,
 			   enum dma_data_direction dir, unsigned long attrs,

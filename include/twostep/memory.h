@@ -90,6 +90,8 @@ int dma_memory_register(const struct dma_memory_desc *desc, phys_addr_t *base);
  * dma_memory_unregister - forget memory
  * @base: what dma_memory_register() gave
  *
+ * In spaces opened with ``lazy=on`` it makes final what is unmapped and not yet flushed.
+ *
  * Return: 0; -ENOENT if nothing was registered there; -EBUSY if a device can
  * still reach part of it: unlink or unmap first.
  */

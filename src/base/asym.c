@@ -20,6 +20,12 @@ __attribute__((constructor)) static void probe(void)
 	base_asym_works = !membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED);
 }
 
+bool base_barrier_everywhere(void)
+{
+	/* It worked when the library was loaded; a system call filter may have come since. */
+	return base_asym_works && !membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED);
+}
+
 bool base_asym_revoke(struct base_asym *lock)
 {
 	uint32_t was = __atomic_fetch_or(&lock->revoked, BASE_ASYM_REVOKED, __ATOMIC_SEQ_CST);

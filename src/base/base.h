@@ -244,6 +244,12 @@ static __always_inline void base_asym_leave(struct base_asym *lock)
 bool base_asym_revoke(struct base_asym *lock);
 void base_asym_restore(struct base_asym *lock);
 
+/*
+ * The revoker's half alone: a barrier on every running thread of the process, so that
+ * others need none between a store and a load. False: the kernel does not do it.
+ */
+bool base_barrier_everywhere(void);
+
 /* Revoke by the owner itself, or when it is gone: there is nobody to wait for. */
 static inline void base_asym_revoke_own(struct base_asym *lock)
 {

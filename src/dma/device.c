@@ -2,12 +2,15 @@
 /* Devices: attaching to a space, registers, detaching. */
 #include <stdio.h>
 
-#include "dma/dma.h"
+#include "dma/lazy.h"
 
 int dma_dev_reserve(struct dma_dev *dev, const struct iova_window *windows, size_t nr)
 {
-	int err = dev->be->translates ? iova_reserve_all(&dev->space->iova, windows, nr) : 0;
+	struct dma_space *space = dev->space;
+	int err = dev->be->translates ? iova_reserve_all(&space->iova, windows, nr) : 0;
 
+	if (err == -EADDRINUSE && dma_lazy_flush(space))
+		err = iova_reserve_all(&space->iova, windows, nr);
 	if (err == -EADDRINUSE)
 		base_error(err,
 			   "a reserved window of %s holds addresses that the space already uses; "
@@ -50,6 +53,8 @@ int dma_dev_attach(struct dma_space *space, const struct dma_dev_options *option
 	dev->noncoherent = options->port.noncoherent;
 	dev->bouncing = options->bouncing;
 	dev->observed = space->be->observer;
+	/* What an untrusted device has cached it could use on purpose. */
+	dev->lazy = space->lazy && !dev->untrusted;
 	dev->uri = memcpy(dev + 1, options->uri, uri_size);
 	snprintf(dev->name, sizeof(dev->name), "%s", options->uri);
 	dma_limits_init(dev);

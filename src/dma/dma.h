@@ -6,7 +6,7 @@
  * Nouns
  *	struct dma_space   one I/O address space: an IOVA allocator and a backend
  *	struct dma_slot    what one thread keeps in one space: cursor, link window,
- *	                   IOVA cache, counters
+ *	                   IOVA cache, counters, a ring of lazy unmaps
  *	struct dma_dev     a device, attached to one space, with its masks and limits
  *
  * A mapping lives from the moment its IOVA is handed out (live in iova/) until it
@@ -28,6 +28,11 @@
  * mappings are known by their record (IOVA_SETTLED) or by a flag of the state, so no
  * other mapping pays for them. settle.c does the copying, reach.c decides who needs it.
  *
+ * Lazy spaces (lazy.h, which also argues locking and fork): streaming mappings there have
+ * a record of their own (IOVA_LAZY), which the short ways of strict spaces never match, so
+ * that a strict space pays nothing for lazy ones. Whatever goes the long way to its end
+ * without being queued is strict there too.
+ *
  * Observing: a space may have an observer (base/observe.h). Its bit in the generation
  * word leads every call to the long way, which tells it what happens.
  *
@@ -43,8 +48,10 @@
  *    held while a backend links for one. Their look-up takes no lock (premap.h).
  *  - A slot belongs to one thread; the slot `shared` serves threads without one:
  *    it has no cursor and no cache, and its counters are atomic.
+ *  - lazy.h has its own, all of them inside the registry's.
  *  - Nothing else is held while a backend runs, but the registry while memory is
- *    unregistered; and nothing while a callback or a device model runs.
+ *    unregistered and while a thread ends; and nothing while a callback or a device
+ *    model runs.
  * Links, unlinks and maps take no lock, but for the IOVA allocator's when a cache
  * has nothing to give.
  */
@@ -108,6 +115,7 @@ struct dma_slot {
 	uint64_t gathers; /* how many gathers have left marks */
 	uint32_t number; /* of the thread; 0 in the shared slot */
 	bool shared;
+	struct dma_lazy_ring *ring; /* NULL in strict spaces, and without memory */
 	struct iova_cache iova __cacheline_aligned;
 } __cacheline_aligned;
 
@@ -147,6 +155,7 @@ struct dma_space {
 	struct backend *be;
 	uint64_t present; /* bits of which a leaf has some and a mark none */
 	bool bounced; /* something was bounced here, ever */
+	bool lazy; /* unmaps may be queued; fixed before the first device */
 	struct iova_space iova;
 	pthread_mutex_t lock;
 	struct dma_dev *devices;
@@ -155,6 +164,7 @@ struct dma_space {
 	struct dma_pool *pools; /* of small objects; under `lock` */
 	struct dma_blocks blocks;
 	struct premap premap; /* what is mapped ahead */
+	struct dma_space *next_lazy; /* in the timer's list */
 	struct dma_slot shared;
 	struct dma_slot *slots[BASE_MAX_THREADS]; /* by thread number; [0] stays NULL */
 };
@@ -171,6 +181,7 @@ struct dma_dev {
 	struct backend *be;
 	uint64_t short_limit_pfn; /* limit_pfn; 0 if something keeps the device off the short way */
 	uint64_t map_limit_pfn; /* the same for maps, which are made visible at once */
+	uint64_t strict_limit_pfn; /* the same for maps that are not lazy: 0 if they are */
 	uint64_t limit_pfn; /* last granule that streaming and two-step mappings may use */
 	uint64_t bus_limit; /* last address that the bus carries */
 	bool untrusted; /* unaligned memory must be bounced */
@@ -179,6 +190,7 @@ struct dma_dev {
 	enum dma_bouncing bouncing;
 	bool bounced; /* something was bounced for it, ever */
 	bool observed; /* the space has an observer */
+	bool lazy; /* its space is, and it may be late to lose its access */
 	struct dma_bounce *bounce; /* the pool to use; NULL for the default ones */
 	uint64_t mask;
 	uint64_t coherent_mask;
@@ -245,7 +257,7 @@ static inline uint64_t dma_dev_reach(const struct dma_dev *dev)
 	return dev->mask < dev->bus_limit ? dev->mask : dev->bus_limit;
 }
 
-/* Why iova_alloc() has failed, as the error text. */
+/* Why dma_iova_alloc() has failed, as the error text. */
 void dma_no_iova(struct dma_dev *dev, size_t size);
 void dma_no_coherent_iova(struct dma_dev *dev, size_t size);
 
@@ -277,6 +289,23 @@ static inline void slot_count(struct dma_slot *slot, uint64_t *counter, uint64_t
 		counter_add_shared(counter, n);
 	else
 		counter_add(counter, n);
+}
+
+/*
+ * iova_alloc() for the device. In a lazy space what is queued is made final before it
+ * fails for want of addresses. 0: with the error text of the room below.
+ */
+uint64_t dma_iova_alloc_again(struct dma_dev *dev, struct dma_slot *slot, uint64_t pages,
+			      unsigned int align_order, enum iova_kind kind) __cold;
+
+static __always_inline uint64_t dma_iova_alloc(struct dma_dev *dev, struct dma_slot *slot,
+					       uint64_t pages, unsigned int align_order,
+					       enum iova_kind kind)
+{
+	uint64_t pfn = iova_alloc(&dev->space->iova, slot_iova(slot), pages, align_order,
+				  dev->limit_pfn, kind);
+
+	return likely(pfn) ? pfn : dma_iova_alloc_again(dev, slot, pages, align_order, kind);
 }
 
 static __always_inline uint64_t dma_gen_watch(const struct backend *be)
@@ -509,6 +538,7 @@ struct dma_removal {
 	uint64_t linked;
 	enum dma_after_unlink after;
 	struct dma_gather *gather; /* NULL, or one that fits the space */
+	bool lazy; /* the end may be queued; with RELEASE_IOVA and without a gather */
 	const char *what; /* names the call for the error text */
 	bool told; /* that it was misused */
 	/* For settling: whose mapping it is (NULL: nothing to settle), and the call's arguments. */
@@ -521,7 +551,7 @@ struct dma_removal {
 
 /*
  * Remove what is linked there; what is not as it should be is misuse, and removed as
- * well. Strict, unless there is a gather: then final with its end.
+ * well. Strict, unless there is a gather: then final with its end; or it may be lazy.
  */
 void dma_take_away(struct dma_space *space, const struct dma_removal *removal);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What a device can address, and in what pieces. */
-#include "dma/dma.h"
+#include "dma/lazy.h"
 
 static uint64_t lesser(uint64_t a, uint64_t b)
 {
@@ -27,6 +27,7 @@ static void update_limit(struct dma_dev *dev)
 				       ? 0
 				       : dev->limit_pfn;
 	dev->map_limit_pfn = dev->be->needs_sync ? 0 : dev->short_limit_pfn;
+	dev->strict_limit_pfn = dev->lazy ? 0 : dev->map_limit_pfn;
 }
 
 void dma_limits_init(struct dma_dev *dev)
@@ -36,6 +37,20 @@ void dma_limits_init(struct dma_dev *dev)
 	dev->max_seg_size = 65536;
 	dev->seg_boundary = 0xffffffffUL;
 	update_limit(dev);
+}
+
+uint64_t dma_iova_alloc_again(struct dma_dev *dev, struct dma_slot *slot, uint64_t pages,
+			      unsigned int align_order, enum iova_kind kind)
+{
+	struct dma_space *space = dev->space;
+	uint64_t pfn;
+
+	if (base_error_code() != -ENOSPC || !dma_lazy_flush(space))
+		return 0;
+	pfn = iova_alloc(&space->iova, slot_iova(slot), pages, align_order, dev->limit_pfn, kind);
+	if (pfn)
+		dma_clear_error();
+	return pfn;
 }
 
 static void no_iova(struct dma_dev *dev, size_t size, uint64_t limit_pfn, uint64_t mask)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Letting devices at memory, whoever owns the IOVA. */
-#include "dma/dma.h"
+#include "dma/lazy.h"
 
 static bool take_span(void *arg, uint64_t first, uint64_t size)
 {
@@ -22,8 +22,11 @@ static void give_span(void *arg, uint64_t first, uint64_t size)
 /* Empty tables become free, each for an invalidation. */
 static __cold void reclaim_tables(struct dma_space *space, struct dma_slot *slot)
 {
-	size_t freed = space->be->ops->reclaim(space->be, take_span, give_span, space);
+	size_t freed;
 
+	/* What is queued keeps tables of its own, and addresses that others' span. */
+	dma_lazy_flush(space);
+	freed = space->be->ops->reclaim(space->be, take_span, give_span, space);
 	slot_count(slot, &slot->invalidations, freed);
 }
 

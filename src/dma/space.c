@@ -3,7 +3,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#include "dma/dma.h"
+#include "dma/lazy.h"
 
 thread_local_ie const void *dma_caller;
 
@@ -21,6 +21,7 @@ static void thread_leaves(unsigned int thread)
 
 		if (!slot)
 			continue;
+		dma_lazy_leave(space, slot);
 		if (space->be->translates)
 			iova_cache_flush(&space->iova, &slot->iova);
 		slot->cursor = (struct pgt_cursor){0};
@@ -35,6 +36,7 @@ static void thread_leaves(unsigned int thread)
 static void before_fork(void)
 {
 	pthread_mutex_lock(&registry);
+	dma_lazy_before_fork();
 	for (struct dma_space *space = spaces; space; space = space->next) {
 		dma_blocks_lock(&space->blocks);
 		pthread_mutex_lock(&space->premap.lock);
@@ -56,6 +58,7 @@ static void unlock_spaces(void)
 static void after_fork_parent(void)
 {
 	unlock_spaces();
+	dma_lazy_after_fork(false);
 	pthread_mutex_unlock(&registry);
 }
 
@@ -70,6 +73,7 @@ static void after_fork_child(void)
 	}
 	spaces = NULL;
 	leaked = 0;
+	dma_lazy_after_fork(true);
 	pthread_mutex_unlock(&registry);
 }
 
@@ -95,7 +99,10 @@ static bool memory_is_mapped(phys_addr_t base, phys_addr_t last)
 		struct backend *be = space->be;
 
 		mapped = is_mapped_in(space, base, last) || bounce_stands_for(base, last);
-		if (!mapped)
+		/* Where entries are gone, IOTLBs may still have them. */
+		if (!mapped && space->lazy)
+			dma_lazy_flush_all(space);
+		else if (!mapped)
 			be->ops->drain(be);
 	}
 	pthread_mutex_unlock(&registry);
@@ -215,6 +222,7 @@ void dma_space_discard(struct dma_space *space)
 		if (be->observer)
 			be->observer->ops->closing(be->observer);
 		leave_registry(space);
+		dma_lazy_end(space);
 		if (translates)
 			iova_for_each_live(&space->iova, count_leak, &leaks);
 		else
@@ -232,8 +240,10 @@ void dma_space_discard(struct dma_space *space)
 	dma_pools_exit(space);
 	dma_blocks_exit(&space->blocks);
 	premap_exit(&space->premap);
-	for (size_t i = 0; i < BASE_MAX_THREADS; i++)
+	for (size_t i = 0; i < BASE_MAX_THREADS; i++) {
+		dma_lazy_free_ring(space->slots[i], forked);
 		base_free(space->slots[i]);
+	}
 	if (!forked) {
 		pthread_mutex_destroy(&space->premap.lock);
 		pthread_mutex_destroy(&space->lock);
@@ -267,6 +277,7 @@ __cold struct dma_slot *dma_slot_find(struct dma_space *space)
 	slot->number = thread;
 	if (space->be->translates)
 		iova_cache_init(&space->iova, &slot->iova);
+	dma_lazy_equip(space, slot);
 	__atomic_store_n(&space->slots[thread], slot, __ATOMIC_RELEASE);
 	return slot;
 }
@@ -377,6 +388,8 @@ int dma_space_reserve(struct dma_space *space, dma_addr_t start, dma_addr_t last
 			"the %s backend hands out no addresses that a window could exclude",
 			space->be->ops->name);
 	err = iova_reserve(&space->iova, start >> GRANULE_SHIFT, last >> GRANULE_SHIFT);
+	if (err == -EADDRINUSE && dma_lazy_flush(space))
+		err = iova_reserve(&space->iova, start >> GRANULE_SHIFT, last >> GRANULE_SHIFT);
 	if (err == -EADDRINUSE)
 		base_error(err,
 			   "window 0x%llx-0x%llx holds addresses that are in use; reserve "

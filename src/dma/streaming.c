@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Streaming mappings: one call maps one piece of memory, one call ends it. */
-#include "dma/dma.h"
+#include "dma/lazy.h"
 
 static __always_inline uint64_t pages_of(uint64_t addr, uint64_t size)
 {
@@ -65,9 +65,9 @@ static dma_addr_t map_direct(struct dma_dev *dev, phys_addr_t phys, size_t size,
 	return DMA_MAPPING_ERROR;
 }
 
-int dma_map_granules(struct dma_dev *dev, struct dma_slot *slot, dma_addr_t iova,
-			phys_addr_t phys, size_t size, enum iova_kind kind,
-			enum dma_data_direction dir, unsigned long attrs)
+int dma_map_granules(struct dma_dev *dev, struct dma_slot *slot, dma_addr_t iova, phys_addr_t phys,
+		     size_t size, enum iova_kind kind, enum dma_data_direction dir,
+		     unsigned long attrs)
 {
 	struct dma_space *space = dev->space;
 	const struct phys_vec vec = {phys, size};
@@ -101,8 +101,9 @@ static dma_addr_t map_iova(struct dma_dev *dev, phys_addr_t phys, size_t size, e
 
 	if (dma_cache_prepare(dev, phys, size, attrs))
 		return DMA_MAPPING_ERROR;
-	pfn = iova_alloc(&space->iova, slot_iova(slot), pages_of(phys, size), 0, dev->limit_pfn,
-			 kind);
+	/* For the unmap, which allocates nothing. */
+	dma_lazy_equip(space, slot);
+	pfn = dma_iova_alloc(dev, slot, pages_of(phys, size), 0, kind);
 	if (!pfn) {
 		dma_no_iova(dev, size);
 		return DMA_MAPPING_ERROR;
@@ -128,6 +129,12 @@ static dma_addr_t map_bounced(struct dma_dev *dev, phys_addr_t phys, size_t size
 	return addr;
 }
 
+/* The record of a mapping with nothing to settle. */
+static enum iova_kind plain_kind(const struct dma_dev *dev)
+{
+	return dev->lazy ? IOVA_LAZY : IOVA_STREAMING;
+}
+
 static dma_addr_t map_translated(struct dma_dev *dev, phys_addr_t phys, size_t size,
 				 enum dma_data_direction dir, unsigned long attrs)
 {
@@ -146,7 +153,7 @@ static dma_addr_t map_translated(struct dma_dev *dev, phys_addr_t phys, size_t s
 	}
 	switch (map_reach(dev, phys, size, dir, attrs)) {
 	case REACH_ITSELF:
-		return map_iova(dev, phys, size, dev->noncoherent ? IOVA_SETTLED : IOVA_STREAMING,
+		return map_iova(dev, phys, size, dev->noncoherent ? IOVA_SETTLED : plain_kind(dev),
 				dir, attrs);
 	case REACH_BOUNCED:
 		return map_bounced(dev, phys, size, dir, attrs);
@@ -157,25 +164,24 @@ static dma_addr_t map_translated(struct dma_dev *dev, phys_addr_t phys, size_t s
 }
 
 /*
- * Inside one granule of plain memory, and nothing special about the device. @gen is the
- * generation word, perhaps without the observer's bit. DMA_MAPPING_ERROR: take the long way.
+ * Inside one granule of plain memory, and nothing special about the device: @limit_pfn is
+ * what it may reach by this way with a record of @kind. @gen is the generation word, perhaps
+ * without the observer's bit. DMA_MAPPING_ERROR: take the long way.
  */
-static __always_inline dma_addr_t map_page(struct dma_dev *dev, uint64_t gen, phys_addr_t phys,
-					   size_t size, enum dma_data_direction dir,
-					   unsigned long attrs)
+static __always_inline dma_addr_t map_page(struct dma_dev *dev, uint64_t gen, uint64_t limit_pfn,
+					   enum iova_kind kind, phys_addr_t phys, size_t size,
+					   enum dma_data_direction dir, unsigned long attrs)
 {
 	struct dma_space *space = dev->space;
 	struct dma_slot *slot = space->slots[base_thread];
 	struct backend *be = dev->be;
-	uint64_t limit_pfn = dev->map_limit_pfn;
 	uint64_t offset = phys & GRANULE_MASK;
 	uint64_t pfn;
 
 	if (unlikely(!limit_pfn || !slot || gen & PGT_GEN_WATCH || attrs ||
 		     size - 1 >= GRANULE - offset || (unsigned int)dir >= DMA_NONE ||
 		     ((phys - offset) ^ memory_plain.match) & memory_plain.mask ||
-		     !iova_alloc_short(&space->iova, &slot->iova, 1, limit_pfn, IOVA_STREAMING,
-				       &pfn)))
+		     !iova_alloc_short(&space->iova, &slot->iova, 1, limit_pfn, kind, &pfn)))
 		return DMA_MAPPING_ERROR;
 	if (likely(pgt_cursor_link(&slot->cursor, gen, pfn << GRANULE_SHIFT,
 				   (phys - offset) | be->leaf_bits[dir]))) {
@@ -183,7 +189,7 @@ static __always_inline dma_addr_t map_page(struct dma_dev *dev, uint64_t gen, ph
 		counter_step(&slot->allocs);
 		return pfn << GRANULE_SHIFT | offset;
 	}
-	iova_retire(&space->iova, &slot->iova, pfn, 1, IOVA_STREAMING);
+	iova_retire(&space->iova, &slot->iova, pfn, 1, kind);
 	iova_give_back(&space->iova, &slot->iova, pfn, 1);
 	return DMA_MAPPING_ERROR;
 }
@@ -198,15 +204,30 @@ static __cold dma_addr_t map_any(struct dma_dev *dev, phys_addr_t phys, size_t s
 	return map_translated(dev, phys, size, dir, attrs);
 }
 
+/* The short way in a lazy space, which the strict one has refused. */
+static __attribute__((__noinline__)) dma_addr_t map_lazy(struct dma_dev *dev, phys_addr_t phys,
+							 size_t size, enum dma_data_direction dir,
+							 unsigned long attrs)
+{
+	uint64_t gen = dma_gen_watch(dev->be) & ~WATCH_OBSERVED;
+	dma_addr_t addr = map_page(dev, gen, dev->map_limit_pfn, IOVA_LAZY, phys, size, dir, attrs);
+
+	if (likely(addr != DMA_MAPPING_ERROR))
+		return addr;
+	return map_any(dev, phys, size, dir, attrs);
+}
+
 static dma_addr_t map_observed(struct dma_dev *dev, struct base_observer *observer,
 			       phys_addr_t phys, size_t size, enum dma_data_direction dir,
 			       unsigned long attrs)
 {
 	uint64_t gen = dma_gen_watch(dev->be) & ~WATCH_OBSERVED;
-	dma_addr_t addr = map_page(dev, gen, phys, size, dir, attrs);
+	dma_addr_t addr =
+		map_page(dev, gen, dev->strict_limit_pfn, IOVA_STREAMING, phys, size, dir, attrs);
 
 	if (addr == DMA_MAPPING_ERROR)
-		addr = map_any(dev, phys, size, dir, attrs);
+		addr = dev->lazy ? map_lazy(dev, phys, size, dir, attrs)
+				 : map_any(dev, phys, size, dir, attrs);
 	if (addr != DMA_MAPPING_ERROR)
 		observer->ops->mapped(observer, dma_caller, dev, addr, phys, size, dir, attrs);
 	return addr;
@@ -235,11 +256,13 @@ static __always_inline dma_addr_t map(struct dma_dev *dev, phys_addr_t phys, siz
 	/* First, so that an observed call saves nothing for a way that it does not take. */
 	if (unlikely(gen & PGT_GEN_WATCH))
 		return DMA_CALLED(), map_long(dev, phys, size, dir, attrs);
-	addr = map_page(dev, gen, phys, size, dir, attrs);
+	addr = map_page(dev, gen, dev->strict_limit_pfn, IOVA_STREAMING, phys, size, dir, attrs);
 	if (likely(addr != DMA_MAPPING_ERROR))
 		return addr;
 	if (dev->ahead)
 		return dma_premap_map(dev, phys, size, dir, attrs);
+	if (dev->lazy)
+		return map_lazy(dev, phys, size, dir, attrs);
 	return map_any(dev, phys, size, dir, attrs);
 }
 
@@ -247,6 +270,12 @@ dma_addr_t dma_map_phys(struct dma_dev *dev, phys_addr_t phys, size_t size,
 			enum dma_data_direction dir, unsigned long attrs)
 {
 	return map(dev, phys, size, dir, attrs);
+}
+
+/* Whether an unmap ends such a range. */
+static bool is_streaming(enum iova_kind kind)
+{
+	return kind == IOVA_STREAMING || kind == IOVA_SETTLED || kind == IOVA_LAZY;
 }
 
 /*
@@ -261,7 +290,7 @@ static __cold uint64_t unmap_mismatch(struct dma_dev *dev, dma_addr_t addr, size
 	uint64_t pfn = addr >> GRANULE_SHIFT;
 	uint64_t pages = iova_live(&space->iova, pfn, kind);
 
-	if (pages && (*kind == IOVA_STREAMING || *kind == IOVA_SETTLED) &&
+	if (pages && is_streaming(*kind) &&
 	    !iova_retire(&space->iova, slot_iova(slot), pfn, pages, *kind)) {
 		dma_misuse(space,
 			   "unmap of %zu bytes at 0x%llx: %llu bytes are mapped there; all of it "
@@ -305,9 +334,10 @@ static uint64_t retire_mapping(struct dma_dev *dev, struct dma_slot *slot, dma_a
 	uint64_t pfn = addr >> GRANULE_SHIFT;
 
 	*kind = IOVA_STREAMING;
-	if (dev->noncoherent || __atomic_load_n(&dev->space->bounced, __ATOMIC_RELAXED)) {
+	if (dev->noncoherent || dev->space->lazy ||
+	    __atomic_load_n(&dev->space->bounced, __ATOMIC_RELAXED)) {
 		iova_live(iova, pfn, kind);
-		if (*kind != IOVA_SETTLED)
+		if (!is_streaming(*kind))
 			*kind = IOVA_STREAMING;
 	}
 	if (likely(pages && !iova_retire(iova, slot_iova(slot), pfn, pages, *kind)))
@@ -336,9 +366,12 @@ static void unmap_direct(struct dma_dev *dev, dma_addr_t addr, enum dma_data_dir
 	bounce_list_finish(&list);
 }
 
+/* Whether an unmap may be queued. What was given a gather, fitting or not, is never lazy. */
+enum unmap_how { UNMAP, UNMAP_STRICT };
+
 static __cold void unmap_any(struct dma_dev *dev, dma_addr_t addr, size_t size,
 			     enum dma_data_direction dir, unsigned long attrs,
-			     struct dma_gather *gather)
+			     struct dma_gather *gather, enum unmap_how how)
 {
 	struct dma_space *space = dev->space;
 	enum iova_kind kind;
@@ -368,6 +401,7 @@ static __cold void unmap_any(struct dma_dev *dev, dma_addr_t addr, size_t size,
 				     .linked = pages << GRANULE_SHIFT,
 				     .after = RELEASE_IOVA,
 				     .gather = gather,
+				     .lazy = how == UNMAP && kind == IOVA_LAZY,
 				     .what = "unmap",
 				     .settle = kind == IOVA_SETTLED ? dev : NULL,
 				     .addr = addr,
@@ -377,18 +411,40 @@ static __cold void unmap_any(struct dma_dev *dev, dma_addr_t addr, size_t size,
 			     });
 }
 
+static __always_inline bool is_page(dma_addr_t addr, size_t size, unsigned long attrs)
+{
+	return likely(!attrs && size - 1 < GRANULE - (addr & GRANULE_MASK));
+}
+
 /* Inside one granule, with nothing to settle. */
 static __always_inline bool unmap_page(struct dma_dev *dev, uint64_t gen, dma_addr_t addr,
 				       size_t size, unsigned long attrs, struct dma_gather *gather)
 {
-	return likely(!attrs && size - 1 < GRANULE - (addr & GRANULE_MASK)) &&
+	return is_page(addr, size, attrs) &&
 	       likely(dma_drop_granule(dev, gen, addr & ~GRANULE_MASK, IOVA_STREAMING, gather,
 				       "unmap"));
 }
 
+/* The short way in a lazy space, which the strict one has refused. */
+static __attribute__((__noinline__)) void unmap_lazy(struct dma_dev *dev, dma_addr_t addr,
+						     size_t size, enum dma_data_direction dir,
+						     unsigned long attrs, struct dma_gather *gather,
+						     enum unmap_how how)
+{
+	uint64_t gen = dma_gen_watch(dev->be) & ~WATCH_OBSERVED;
+	dma_addr_t iova = addr & ~GRANULE_MASK;
+
+	if (is_page(addr, size, attrs) &&
+	    (how == UNMAP ? dma_lazy_drop_granule(dev, gen, iova, "unmap")
+			  : dma_drop_granule(dev, gen, iova, IOVA_LAZY, gather, "unmap")))
+		return;
+	unmap_any(dev, addr, size, dir, attrs, gather, how);
+}
+
 static __attribute__((__noinline__)) void unmap_long(struct dma_dev *dev, dma_addr_t addr,
 						     size_t size, enum dma_data_direction dir,
-						     unsigned long attrs, struct dma_gather *gather)
+						     unsigned long attrs, struct dma_gather *gather,
+						     enum unmap_how how)
 {
 	struct base_observer *observer = dev->ahead ? NULL : dma_observer(dev->be);
 
@@ -398,34 +454,40 @@ static __attribute__((__noinline__)) void unmap_long(struct dma_dev *dev, dma_ad
 			       gather))
 			return;
 	}
-	unmap_any(dev, addr, size, dir, attrs, gather);
+	if (dev->lazy)
+		unmap_lazy(dev, addr, size, dir, attrs, gather, how);
+	else
+		unmap_any(dev, addr, size, dir, attrs, gather, how);
 }
 
 static __always_inline void unmap(struct dma_dev *dev, dma_addr_t addr, size_t size,
 				  enum dma_data_direction dir, unsigned long attrs,
-				  struct dma_gather *gather)
+				  struct dma_gather *gather, enum unmap_how how)
 {
 	uint64_t gen = dma_gen_watch(dev->be);
 
 	if (unlikely(gen & PGT_GEN_WATCH)) {
 		DMA_CALLED();
-		unmap_long(dev, addr, size, dir, attrs, gather);
+		unmap_long(dev, addr, size, dir, attrs, gather, how);
 	} else if (unlikely(!unmap_page(dev, gen, addr, size, attrs, gather))) {
-		unmap_any(dev, addr, size, dir, attrs, gather);
+		if (dev->lazy)
+			unmap_lazy(dev, addr, size, dir, attrs, gather, how);
+		else
+			unmap_any(dev, addr, size, dir, attrs, gather, how);
 	}
 }
 
 void dma_unmap_phys(struct dma_dev *dev, dma_addr_t addr, size_t size, enum dma_data_direction dir,
 		    unsigned long attrs)
 {
-	unmap(dev, addr, size, dir, attrs, NULL);
+	unmap(dev, addr, size, dir, attrs, NULL, UNMAP);
 }
 
 void dma_unmap_phys_gather(struct dma_dev *dev, dma_addr_t addr, size_t size,
 			   enum dma_data_direction dir, unsigned long attrs,
 			   struct dma_gather *gather)
 {
-	unmap(dev, addr, size, dir, attrs, dma_gather_for(gather, dev->space));
+	unmap(dev, addr, size, dir, attrs, dma_gather_for(gather, dev->space), UNMAP_STRICT);
 }
 
 dma_addr_t dma_map_single_attrs(struct dma_dev *dev, void *ptr, size_t size,
@@ -453,7 +515,7 @@ void dma_unmap_resource(struct dma_dev *dev, dma_addr_t addr, size_t size,
 			enum dma_data_direction dir, unsigned long attrs)
 {
 	DMA_CALLED();
-	unmap_long(dev, addr, size, dir, attrs | DMA_ATTR_MMIO, NULL);
+	unmap_long(dev, addr, size, dir, attrs | DMA_ATTR_MMIO, NULL, UNMAP);
 }
 
 static __cold void tell_checked(struct dma_dev *dev, dma_addr_t addr)

@@ -71,9 +71,8 @@ static __attribute__((__noinline__)) bool try_alloc_long(struct dma_dev *dev,
 		     dma_gen_watch(dev->be) & WATCH_FORKED))
 		return alloc_refused(dev, size);
 	slot = dma_slot(space);
-	pfn = iova_alloc(&space->iova, slot_iova(slot),
-			 (size + offset + GRANULE_MASK) >> GRANULE_SHIFT, align_order,
-			 dev->limit_pfn, IOVA_TWO_STEP);
+	pfn = dma_iova_alloc(dev, slot, (size + offset + GRANULE_MASK) >> GRANULE_SHIFT,
+			     align_order, IOVA_TWO_STEP);
 	if (unlikely(!pfn))
 		return alloc_refused(dev, size);
 	slot_count(slot, &slot->allocs, 1);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Taking memory away: entries, then invalidation, then the IOVA. */
-#include "dma/dma.h"
+#include "dma/lazy.h"
 
 /* What came out of the table, and whether an open gather has been there. */
 struct taken {
@@ -172,6 +172,11 @@ static __always_inline void take_away(struct dma_space *space, const struct dma_
 		return;
 	}
 	taken.marks |= mark != 0;
+	if (unlikely(r->lazy) && slot->ring && !taken.marks && !taken.misuse) {
+		dma_lazy_add(space, slot, r->iova >> GRANULE_SHIFT, r->size >> GRANULE_SHIFT,
+			     taken.removed.free_tables);
+		return;
+	}
 	make_final(space, slot, r->iova, r->size, &taken);
 	if (bounced)
 		bounce_list_finish(bounced);

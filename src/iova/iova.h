@@ -68,6 +68,7 @@ enum iova_kind {
 	IOVA_SETTLED = 3, /* streaming, with something to settle when it ends: a copy, a cache */
 	IOVA_ALLOCATED = 4, /* memory of the library's own came with it */
 	IOVA_AHEAD = 5, /* mapped ahead, until its region is unregistered */
+	IOVA_LAZY = 6, /* streaming, and the end of it may wait for others */
 };
 
 /*

@@ -11,7 +11,7 @@
 #include "backend/direct/direct.h"
 #include "backend/soft/soft.h"
 #include "debug/debug.h"
-#include "dma/dma.h"
+#include "dma/lazy.h"
 #include "open/open.h"
 #include "softdev/softdev.h"
 
@@ -28,6 +28,7 @@ struct request {
 	bool untrusted;
 	bool ahead;
 	enum dma_bouncing bouncing;
+	bool lazy;
 	bool debug;
 	bool thread;
 	struct iova_window windows[MAX_WINDOWS];
@@ -113,6 +114,12 @@ static int read_inval(struct request *request, const char *value)
 static int read_tables(struct request *request, const char *value)
 {
 	return uri_number(value, 4, 16777216, &request->soft.max_tables);
+}
+
+static int read_lazy(struct request *request, const char *value)
+{
+	request->lazy = !strcmp(value, "on");
+	return request->lazy || !strcmp(value, "off") ? 0 : -EINVAL;
 }
 
 static int read_power_of_two(const char *value, uint64_t max, unsigned int *out)
@@ -235,6 +242,7 @@ static const struct option opt_tables = {
 	"a number of table pages from 4 to 16M",
 	read_tables,
 };
+static const struct option opt_lazy = {"lazy", OF_SPACE, "on or off", read_lazy};
 static const struct option opt_iotlb = {
 	"iotlb",
 	OF_DEVICE,
@@ -272,9 +280,9 @@ static const struct option opt_reserved = {
 static const struct option opt_thread = {"thread", OF_MODEL, "on or off", read_thread};
 
 static const struct option *const soft_scheme_options[] = {
-	&opt_pgtable, &opt_absent, &opt_inval_ns,  &opt_inval,	  &opt_tables,
-	&opt_iotlb,   &opt_ways,   &opt_untrusted, &opt_coherent, &opt_bounce,
-	&opt_map,     &opt_mask,   &opt_reserved,  &opt_debug,	  &opt_thread,
+	&opt_pgtable, &opt_absent,   &opt_inval_ns,  &opt_inval,    &opt_tables, &opt_lazy,
+	&opt_iotlb,   &opt_ways,     &opt_untrusted, &opt_coherent, &opt_bounce, &opt_map,
+	&opt_mask,    &opt_reserved, &opt_debug,     &opt_thread,
 };
 
 static const struct option *const direct_scheme_options[] = {
@@ -528,7 +536,9 @@ int dma_dev_open(const char *text, struct dma_dev **dev)
 		err = dma_space_create(be, &space);
 	if (err)
 		return err;
-	if (request.debug)
+	if (request.lazy)
+		err = dma_lazy_begin(space);
+	if (!err && request.debug)
 		err = let_observe(space);
 	if (!err)
 		err = attach(text, &request, space, dev);
@@ -545,6 +555,8 @@ static bool agrees(const struct option *option, const struct request *request,
 
 	if (option == &opt_debug)
 		return request->debug == (space->be->observer != NULL);
+	if (option == &opt_lazy)
+		return request->lazy == space->lazy;
 	if (option == &opt_pgtable)
 		return said->format == is->format;
 	if (option == &opt_absent)

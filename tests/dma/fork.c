@@ -55,6 +55,7 @@ static void calls_that_answer(struct inherited *in)
 	refused(dma_space_stats(in->d.space, &stats));
 	refused(dma_space_pgtable(in->d.space, &info));
 	refused(dma_space_reserve(in->d.space, 0x1000, 0x1fff));
+	refused(dma_space_flush(in->d.space));
 	refused(dma_space_set_fault_handler(in->d.space, NULL, NULL));
 	refused(dma_space_read_faults(in->d.space, &fault, 1, NULL));
 	refused(dma_dev_open_in("soft:", in->d.space, &another));

@@ -15,6 +15,7 @@ enum sabotage {
 	REUSE_GATHERED_IOVA = 4,
 	ROLLBACK_VISIBLE = 8,
 	COPY_BACK_EARLY = 16,
+	LAZY_REUSE = 32,
 };
 
 static const enum sabotage sabotage =
@@ -28,6 +29,8 @@ static const enum sabotage sabotage =
 	ROLLBACK_VISIBLE;
 #elif defined(SABOTAGE_COPY_BACK_EARLY)
 	COPY_BACK_EARLY;
+#elif defined(SABOTAGE_LAZY_REUSE)
+	LAZY_REUSE;
 #else
 	0;
 #endif
@@ -47,6 +50,7 @@ static const struct scenario scenarios[] = {
 	{"hammered", hammered, NO_INVALIDATE},
 	{"copied back", copied_back, COPY_BACK_EARLY},
 	{"neighbours", neighbours, 0},
+	{"reused lazily", reused_lazily, LAZY_REUSE | NO_INVALIDATE},
 };
 #define NR_SCENARIOS (sizeof(scenarios) / sizeof(scenarios[0]))
 

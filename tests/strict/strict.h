@@ -34,7 +34,7 @@
 
 #if defined(SABOTAGE_NO_INVALIDATE) || defined(SABOTAGE_NO_DRAIN) ||                   \
 	defined(SABOTAGE_REUSE_GATHERED_IOVA) || defined(SABOTAGE_ROLLBACK_VISIBLE) || \
-	defined(SABOTAGE_COPY_BACK_EARLY)
+	defined(SABOTAGE_COPY_BACK_EARLY) || defined(SABOTAGE_LAZY_REUSE)
 #define SABOTAGED 1
 #else
 #define SABOTAGED 0
@@ -111,5 +111,6 @@ unsigned int rolled_back_link(void);
 unsigned int hammered(void);
 unsigned int copied_back(void);
 unsigned int neighbours(void);
+unsigned int reused_lazily(void);
 
 #endif

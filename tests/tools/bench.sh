@@ -31,7 +31,7 @@ done
 names="raw_scalar clear_256 empty_call unrelated_iotlb_hit_rate checked_map_unmap_4k
 	checked_link_page_256 checked_transaction_256 bounce_map_unmap_4k
 	bounce_map_unmap_4k_2threads premap_translate_1k premap_translate_64k
-	premap_translate_1m premap_map_1k"
+	premap_translate_1m premap_map_1k lazy_map_unmap_4k"
 for figure in link_vec_256 link_page_256 destroy_256 transaction_1 transaction_16 transaction_256 \
 	transaction_512 map_unmap_4k iova_alloc_free_1; do
 	for variant in '' _busy _gather32 _busy_gather32; do
@@ -47,8 +47,8 @@ done
 grep -E '\.(value|min|max)=(0$|-|null)' "$dir/leaves" && wrong "a figure that is no figure"
 
 bench --filter map_unmap --runs 11
-[ "$(grep -c '^\.results.*\.name=' "$dir/leaves")" = 7 ] || wrong "--filter lets other figures in"
-[ "$(grep -c '\.runs=11$' "$dir/leaves")" = 7 ] || wrong "--runs is not heeded"
+[ "$(grep -c '^\.results.*\.name=' "$dir/leaves")" = 8 ] || wrong "--filter lets other figures in"
+[ "$(grep -c '\.runs=11$' "$dir/leaves")" = 8 ] || wrong "--runs is not heeded"
 grep -q '\.limit_name="raw_scalar"$' "$dir/leaves" || wrong "the limit is not named"
 
 # Without translation there is nothing to link, and that is said.
