@@ -13,8 +13,10 @@
 #include <twostep/iova.h>
 #include <twostep/mapping.h>
 #include <twostep/memory.h>
-#include <twostep/scatterlist.h>
+#include <twostep/p2pdma.h>
 #include <twostep/premap.h>
+#include <twostep/scatterlist.h>
+#include <twostep/topology.h>
 #include <twostep/types.h>
 
 #endif

@@ -15,6 +15,7 @@ build ninja-build tool ninja
 build pkg-config tool pkg-config
 build liburcu-dev lib liburcu-bp
 tools libssl-dev lib libcrypto
+tools libpci-dev lib libpci
 tests libcmocka-dev lib cmocka
 sanitize gcc tool gcc
 sanitize clang tool clang

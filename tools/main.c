@@ -25,6 +25,12 @@ static const struct tool_verb verbs[] = {
 	 "checked_: with misuse checks, beside the same without. bounce_: through bounce buffers.\n"
 	 "Targets are shown, never enforced.\n",
 	 bench_run},
+	{"devices", "[DEVICE]", "list the PCI devices, and which may reach which's memory",
+	 "Which way a device would take to another's memory: B by bus address, H through the host\n"
+	 "bridge, - not at all. Rows provide the memory, columns use it. With DEVICE, an address or\n"
+	 "a name, the reasons for that one; without, for all where they are few. Access control\n"
+	 "(ACS) of real devices can be read by root only; unknown, it is taken as redirecting.\n",
+	 devices_run},
 };
 
 #define NR_VERBS (sizeof(verbs) / sizeof(verbs[0]))
@@ -41,7 +47,7 @@ static void print_verbs(FILE *out)
 {
 	fputs("usage: twostep VERB [OPTION]... [OPERAND]\n\nverbs:\n", out);
 	for (size_t i = 0; i < NR_VERBS; i++)
-		fprintf(out, "  %-8s %-7s %s\n", verbs[i].name,
+		fprintf(out, "  %-8s %-8s %s\n", verbs[i].name,
 			verbs[i].operand ? verbs[i].operand : "", verbs[i].summary);
 	fputs("\n`twostep VERB --help` tells the options of a verb.\n"
 	      "Exit codes: 0 done, 1 failed, 2 misused.\n",

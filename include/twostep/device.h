@@ -249,6 +249,7 @@ enum dma_fault_reason {
 	DMA_FAULT_TABLE = 4,       /* a table entry pointed outside the table memory */
 	DMA_FAULT_MEMORY = 5,      /* translated, but the memory cannot be accessed */
 	DMA_FAULT_MISALIGNED = 6,  /* an atomic that is not naturally aligned */
+	DMA_FAULT_PEER = 7,        /* memory of a device that no bridge leads to */
 };
 
 /** dma_fault_reason_name - a reason in words; a static string */

@@ -29,6 +29,7 @@
 #define BACKEND_CACHE_LINE 64ULL
 
 struct backend;
+struct peer_routes; /* backend/peers.h */
 /* A closed range of DMA addresses, whole granules. */
 struct backend_range {
 	dma_addr_t first;
@@ -40,6 +41,7 @@ struct port_options {
 	unsigned int iotlb_entries; /* power of two, 1..65536 */
 	unsigned int iotlb_ways; /* power of two, 1..16, at most the entries */
 	bool noncoherent; /* it does not see the CPU's caches */
+	bool peers; /* it has a place on a bus, and port_set_routes() may be called */
 };
 
 struct backend_ops {
@@ -130,6 +132,13 @@ struct backend_ops {
 	int (*port_open)(struct backend *be, const struct port_options *options, uint32_t number,
 			 struct dma_port **port);
 	void (*port_close)(struct backend *be, struct dma_port *port);
+	/*
+	 * From now on the port reaches peers by @routes (NULL: it knows of none). When it
+	 * returns, nothing uses the former table, nor a route closed before the call. Only
+	 * for ports opened with @peers; allocates nothing.
+	 */
+	void (*port_set_routes)(struct backend *be, struct dma_port *port,
+				const struct peer_routes *routes);
 	/* Wait for the transfers in flight on every port. */
 	void (*drain)(struct backend *be);
 

@@ -133,6 +133,8 @@ const char *dma_fault_reason_name(enum dma_fault_reason reason)
 		return "memory";
 	case DMA_FAULT_MISALIGNED:
 		return "misaligned";
+	case DMA_FAULT_PEER:
+		return "no way to the peer";
 	}
 	return "unknown";
 }

@@ -33,6 +33,27 @@ static int attach_locked(struct dma_space *space, const struct dma_dev_options *
 	return 0;
 }
 
+/* Take the device off the list; true if it was the last. */
+static bool detach(struct dma_dev *dev, bool opened)
+{
+	struct dma_space *space = dev->space;
+	bool last;
+
+	pthread_mutex_lock(&space->lock);
+	for (struct dma_dev **at = &space->devices; *at; at = &(*at)->next) {
+		if (*at == dev) {
+			*at = dev->next;
+			break;
+		}
+	}
+	last = !space->devices;
+	/* A device that was never handed out leaves no gap in the numbers. */
+	if (!opened && dev->number == space->next_number - 1)
+		space->next_number--;
+	pthread_mutex_unlock(&space->lock);
+	return last;
+}
+
 int dma_dev_attach(struct dma_space *space, const struct dma_dev_options *options,
 		   struct dma_dev **attached)
 {
@@ -66,6 +87,15 @@ int dma_dev_attach(struct dma_space *space, const struct dma_dev_options *option
 		base_free(dev);
 		return err;
 	}
+	if (options->pci) {
+		err = dma_place_enter(dev, options->pci);
+		if (err) {
+			space->be->ops->port_close(space->be, dev->port);
+			detach(dev, false);
+			base_free(dev);
+			return err;
+		}
+	}
 	if (space->be->observer)
 		space->be->observer->ops->attached(space->be->observer, dev, dev->number, dev->uri,
 						   !dev->noncoherent);
@@ -77,27 +107,6 @@ void dma_dev_set_model(struct dma_dev *dev, const struct dma_model_ops *ops, voi
 {
 	dev->model_ops = ops;
 	dev->model = model;
-}
-
-/* Take the device off the list; true if it was the last. */
-static bool detach(struct dma_dev *dev, bool opened)
-{
-	struct dma_space *space = dev->space;
-	bool last;
-
-	pthread_mutex_lock(&space->lock);
-	for (struct dma_dev **at = &space->devices; *at; at = &(*at)->next) {
-		if (*at == dev) {
-			*at = dev->next;
-			break;
-		}
-	}
-	last = !space->devices;
-	/* A device that was never handed out leaves no gap in the numbers. */
-	if (!opened && dev->number == space->next_number - 1)
-		space->next_number--;
-	pthread_mutex_unlock(&space->lock);
-	return last;
 }
 
 /* Where nothing is translated, the buffers that were lent are all there is to leak. */
@@ -121,6 +130,7 @@ static bool take_apart(struct dma_dev *dev, bool opened)
 
 	if (dev->model_ops)
 		dev->model_ops->close(dev->model);
+	dma_place_leave(dev);
 	dev->be->ops->port_close(dev->be, dev->port);
 	if (dev->be->observer)
 		dev->be->observer->ops->detached(dev->be->observer, dev->number);
@@ -147,6 +157,7 @@ static void close_forked(struct dma_dev *dev)
 	*at = dev->next;
 	if (dev->model_ops)
 		dev->model_ops->close(dev->model);
+	dma_place_free_forked(dev);
 	if (!space->devices)
 		dma_space_discard(space);
 	base_free(dev);

@@ -176,6 +176,8 @@ enum dma_bouncing {
 	BOUNCE_NEVER, /* what would have to be bounced fails */
 };
 
+struct dma_place; /* p2p.h */
+
 struct dma_dev {
 	struct dma_space *space;
 	struct backend *be;
@@ -198,6 +200,7 @@ struct dma_dev {
 	unsigned int max_seg_size;
 	unsigned int min_align_mask;
 	unsigned long seg_boundary;
+	struct dma_place *place; /* on a PCI bus, or NULL */
 	struct dma_port *port;
 	const struct dma_model_ops *model_ops;
 	void *model;
@@ -214,6 +217,7 @@ struct dma_dev_options {
 	bool untrusted;
 	bool ahead;
 	enum dma_bouncing bouncing;
+	const char *pci; /* the name of its place in the topology, or NULL */
 };
 
 /* Whether every mapping of the device must be settled when it ends. */
@@ -241,6 +245,28 @@ void dma_dev_detach(struct dma_dev *dev);
  * -EADDRINUSE, -ENOMEM with the error text.
  */
 int dma_dev_reserve(struct dma_dev *dev, const struct iova_window *windows, size_t nr);
+
+/* place.c: places of devices in the process's topology. */
+
+/* Most windows that a place must be kept out of. */
+#define DMA_PLACE_WINDOWS 8
+
+/* Load @path, unless it is loaded. 0; -EBUSY if another is; as dma_topology_load(). */
+int dma_place_use(const char *path);
+/* 0; -ENODEV, -EBUSY, -ENOMEM with the error text. */
+int dma_place_enter(struct dma_dev *dev, const char *name);
+/* Its memory goes, and its port forgets its peers; before the port is closed. */
+void dma_place_leave(struct dma_dev *dev);
+void dma_place_free_forked(struct dma_dev *dev);
+/* Where BARs may be: at most DMA_PLACE_WINDOWS windows. Returns how many. */
+size_t dma_place_windows(const struct dma_dev *dev, struct iova_window *windows);
+/* Whether BARs may be where memory is that a device without an IOMMU wants. */
+bool dma_place_hides(const struct dma_dev *dev, phys_addr_t phys, uint64_t size);
+void dma_place_before_fork(void);
+void dma_place_after_fork(bool child);
+
+/* space.c: wait for the transfers in flight in every space. */
+void dma_drain_spaces(void);
 
 /* Give an attached device its model in software, which it owns from then on. */
 void dma_dev_set_model(struct dma_dev *dev, const struct dma_model_ops *ops, void *model);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "dma/lazy.h"
+#include "dma/p2p.h"
 
 thread_local_ie const void *dma_caller;
 
@@ -35,6 +36,7 @@ static void thread_leaves(unsigned int thread)
 /* The child frees what it inherits: no tree, and no record of regions, may be half changed. */
 static void before_fork(void)
 {
+	dma_place_before_fork();
 	pthread_mutex_lock(&registry);
 	dma_lazy_before_fork();
 	for (struct dma_space *space = spaces; space; space = space->next) {
@@ -60,6 +62,7 @@ static void after_fork_parent(void)
 	unlock_spaces();
 	dma_lazy_after_fork(false);
 	pthread_mutex_unlock(&registry);
+	dma_place_after_fork(false);
 }
 
 /* The child owns nothing of what it inherited. */
@@ -75,6 +78,7 @@ static void after_fork_child(void)
 	leaked = 0;
 	dma_lazy_after_fork(true);
 	pthread_mutex_unlock(&registry);
+	dma_place_after_fork(true);
 }
 
 /* Where nothing is translated, what is mapped ahead is known all the same. */
@@ -94,6 +98,9 @@ static bool memory_is_mapped(phys_addr_t base, phys_addr_t last)
 {
 	bool mapped = false;
 
+	/* Memory of a provider goes with pci_p2pdma_remove_resource(). */
+	if (p2p_provides(base, last))
+		return true;
 	pthread_mutex_lock(&registry);
 	for (struct dma_space *space = spaces; space && !mapped; space = space->next) {
 		struct backend *be = space->be;
@@ -107,6 +114,14 @@ static bool memory_is_mapped(phys_addr_t base, phys_addr_t last)
 	}
 	pthread_mutex_unlock(&registry);
 	return mapped;
+}
+
+void dma_drain_spaces(void)
+{
+	pthread_mutex_lock(&registry);
+	for (struct dma_space *space = spaces; space; space = space->next)
+		space->be->ops->drain(space->be);
+	pthread_mutex_unlock(&registry);
 }
 
 static void join_process(void)

@@ -52,6 +52,13 @@ static dma_addr_t map_direct(struct dma_dev *dev, phys_addr_t phys, size_t size,
 {
 	phys_addr_t lent;
 
+	if (unlikely(dev->place) && dma_place_hides(dev, phys, size)) {
+		base_error(-EADDRINUSE,
+			   "map of 0x%llx: the bus of %s has BARs at these addresses, and no IOMMU "
+			   "to give others; use memory elsewhere",
+			   (unsigned long long)phys, dev->name);
+		return DMA_MAPPING_ERROR;
+	}
 	switch (map_reach(dev, phys, size, dir, attrs)) {
 	case REACH_ITSELF:
 		return phys;

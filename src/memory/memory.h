@@ -161,6 +161,20 @@ int memory_cmpxchg(void *memory, size_t size, void *expected, const void *desire
 uint64_t memory_fetch_add(void *memory, size_t size, uint64_t add);
 
 /*
+ * As dma_memory_unregister(). Between the moment from which nobody finds the memory and
+ * the moment from which its addresses may be given to another, calls @withdrawn (may be
+ * NULL), with no lock held.
+ */
+int memory_unregister(phys_addr_t base, void (*withdrawn)(void *arg), void *arg);
+
+/*
+ * Nobody finds the registered memory at @base from now on, and its addresses are never
+ * given to another: for memory that goes although devices have it in their page tables.
+ * Does not wait for transfers that have found it.
+ */
+void memory_hide_for_good(phys_addr_t base);
+
+/*
  * Asked by unregistration, twice and with no lock held: is [base, last] mapped
  * anywhere (true: -EBUSY)? When it answers false, transfers begun before have
  * ended. One hook; NULL for none.

@@ -261,7 +261,7 @@ static int busy_error(phys_addr_t base)
 			  base);
 }
 
-int dma_memory_unregister(phys_addr_t base)
+int memory_unregister(phys_addr_t base, void (*tell)(void *arg), void *arg)
 {
 	struct memory_record *record;
 	struct memory_record gone;
@@ -285,6 +285,8 @@ int dma_memory_unregister(phys_addr_t base)
 		return busy_error(base);
 
 	withdrawn = withdraw(record);
+	if (withdrawn && tell)
+		tell(arg);
 	pthread_mutex_lock(&lock);
 	*leaving = false;
 	gone = *record;
@@ -298,6 +300,26 @@ int dma_memory_unregister(phys_addr_t base)
 		return busy_error(base);
 	close_desc(&gone, gone.size);
 	return 0;
+}
+
+int dma_memory_unregister(phys_addr_t base)
+{
+	return memory_unregister(base, NULL, NULL);
+}
+
+void memory_hide_for_good(phys_addr_t base)
+{
+	struct memory_record *record;
+
+	pthread_mutex_lock(&lock);
+	record = memory_record_at(base);
+	if (record) {
+		if (record->cpu)
+			memory_pointers_remove(base);
+		*memory_record_leaving(record) = true;
+		memory_record_hide(record);
+	}
+	pthread_mutex_unlock(&lock);
 }
 
 int dma_memory_query(phys_addr_t phys, struct dma_memory_desc *desc, phys_addr_t *base)

@@ -5,6 +5,7 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <twostep/device.h>
 
@@ -14,6 +15,7 @@
 #include "dma/lazy.h"
 #include "open/open.h"
 #include "softdev/softdev.h"
+#include "topology/topology.h"
 
 #define MAX_WINDOWS 8
 
@@ -31,7 +33,9 @@ struct request {
 	bool lazy;
 	bool debug;
 	bool thread;
-	struct iova_window windows[MAX_WINDOWS];
+	const char *pci;
+	const char *topology;
+	struct iova_window windows[MAX_WINDOWS + DMA_PLACE_WINDOWS];
 	size_t nr_windows;
 };
 
@@ -203,6 +207,19 @@ static int read_thread(struct request *request, const char *value)
 	return request->thread || !strcmp(value, "off") ? 0 : -EINVAL;
 }
 
+static int read_pci(struct request *request, const char *value)
+{
+	request->pci = value;
+	request->port.peers = true;
+	return topology_is_name(value) ? 0 : -EINVAL;
+}
+
+static int read_topology(struct request *request, const char *value)
+{
+	request->topology = value;
+	return access(value, R_OK) ? -EINVAL : 0;
+}
+
 /* FIRST-LAST, more of them joined by '+'. */
 static int read_reserved(struct request *request, const char *value)
 {
@@ -277,16 +294,28 @@ static const struct option opt_reserved = {
 	"FIRST-LAST addresses, up to 8 windows joined by +",
 	read_reserved,
 };
+static const struct option opt_pci = {
+	"pci",
+	OF_DEVICE,
+	"the name of an endpoint of the topology",
+	read_pci,
+};
+static const struct option opt_topology = {
+	"topology",
+	OF_DEVICE,
+	"a file that can be read",
+	read_topology,
+};
 static const struct option opt_thread = {"thread", OF_MODEL, "on or off", read_thread};
 
 static const struct option *const soft_scheme_options[] = {
 	&opt_pgtable, &opt_absent,   &opt_inval_ns,  &opt_inval,    &opt_tables, &opt_lazy,
 	&opt_iotlb,   &opt_ways,     &opt_untrusted, &opt_coherent, &opt_bounce, &opt_map,
-	&opt_mask,    &opt_reserved, &opt_debug,     &opt_thread,
+	&opt_mask,    &opt_reserved, &opt_pci,	     &opt_topology, &opt_debug,	 &opt_thread,
 };
 
 static const struct option *const direct_scheme_options[] = {
-	&opt_bounce, &opt_map, &opt_mask, &opt_debug, &opt_thread,
+	&opt_bounce, &opt_map, &opt_mask, &opt_pci, &opt_topology, &opt_debug, &opt_thread,
 };
 
 /* Schemes. */
@@ -336,7 +365,7 @@ static void list_options(const struct scheme *scheme, char *list, size_t size)
 
 static __cold int key_error(const struct request *request, const char *key)
 {
-	char options[200] = "";
+	char options[240] = "";
 
 	list_options(request->scheme, options, sizeof(options));
 	return base_error(-EINVAL, "%s: has no option \"%.60s\"; it has: %s", request->scheme->name,
@@ -345,7 +374,7 @@ static __cold int key_error(const struct request *request, const char *key)
 
 static __cold int model_error(const struct scheme *scheme, const char *name)
 {
-	char names[80] = "", options[160] = "";
+	char names[80] = "", options[240] = "";
 
 	for (size_t i = 0; i < scheme->nr_models; i++)
 		add_name(names, sizeof(names), scheme->models[i].name);
@@ -471,7 +500,7 @@ static int read_request(const char *text, struct uri *uri, struct request *reque
 
 /* Opening. */
 
-static int attach(const char *text, const struct request *request, struct dma_space *space,
+static int attach(const char *text, struct request *request, struct dma_space *space,
 		  struct dma_dev **dev)
 {
 	const struct dma_dev_options options = {
@@ -481,12 +510,15 @@ static int attach(const char *text, const struct request *request, struct dma_sp
 		.untrusted = request->untrusted,
 		.ahead = request->ahead,
 		.bouncing = request->bouncing,
+		.pci = request->pci,
 	};
 	const struct model *model = request->model;
 	struct dma_dev *attached;
 	void *instance;
-	int err = dma_dev_attach(space, &options, &attached);
+	int err = request->topology ? dma_place_use(request->topology) : 0;
 
+	if (!err)
+		err = dma_dev_attach(space, &options, &attached);
 	if (err)
 		return err;
 	if (model) {
@@ -503,6 +535,7 @@ static int attach(const char *text, const struct request *request, struct dma_sp
 				  instance);
 	}
 	/* Last, because there is no way back. */
+	request->nr_windows += dma_place_windows(attached, &request->windows[request->nr_windows]);
 	err = dma_dev_reserve(attached, request->windows, request->nr_windows);
 	if (err) {
 		dma_dev_detach(attached);

@@ -63,7 +63,7 @@ static void reasons_have_names_of_their_own(void **state)
 	const char *name;
 
 	(void)state;
-	for (int reason = DMA_FAULT_NOT_PRESENT; reason <= DMA_FAULT_MISALIGNED; reason++) {
+	for (int reason = DMA_FAULT_NOT_PRESENT; reason <= DMA_FAULT_PEER; reason++) {
 		name = dma_fault_reason_name((enum dma_fault_reason)reason);
 		assert_non_null(name);
 		assert_string_not_equal(name, dma_fault_reason_name((enum dma_fault_reason)0));

@@ -14,7 +14,7 @@ status=0
 "$root/scripts/public-functions.sh" "$root/include" "$@" >"$scratch/declared"
 [ -s "$scratch/declared" ]
 
-if grep -vE '^(dma|ts|hmm_dma|blk_rq_dma|pci_p2pdma)_' "$scratch/declared"; then
+if grep -vE '^((dma|ts|hmm_dma|blk_rq_dma|pcim?_p2pdma|pci_p2pmem)_|pci_(alloc|free|has)_p2pmem$)' "$scratch/declared"; then
 	echo "^ declared in a public header under a name that is not the library's"
 	status=1
 fi

@@ -33,9 +33,9 @@ static void long_mistakes_leave_room(void **state)
 	(void)state;
 	refused("", ":", "there are: soft, direct");
 	refused("soft:", "", "models: copy; options: pgtable, ");
-	refused("soft:", "", ", reserved, debug, thread");
-	refused("soft:,", "=1", ", reserved, debug, thread");
-	refused("direct:copy,", "", "mask, debug, thread");
+	refused("soft:", "", ", reserved, pci, topology, debug, thread");
+	refused("soft:,", "=1", ", reserved, pci, topology, debug, thread");
+	refused("direct:copy,", "", "mask, pci, topology, debug, thread");
 	refused("soft:,pgtable=", "", "vtd-ss, x86-64");
 	refused("soft:copy,thread=", "", "on or off");
 }

@@ -32,17 +32,17 @@ expect() {
 }
 
 expect 0 help
-for verb in help version demo bench; do
+for verb in help version demo bench devices; do
 	grep -q "^  $verb " "$dir/out" || wrong "help does not list $verb"
 done
-for verb in help version demo bench; do
+for verb in help version demo bench devices; do
 	expect 0 $verb --help
 	grep -q "^usage: twostep $verb" "$dir/out" || wrong "$verb --help tells no usage"
 	cp "$dir/out" "$dir/help"
 	expect 0 help $verb
 	cmp -s "$dir/out" "$dir/help" || wrong "help $verb differs from $verb --help"
 done
-for verb in version demo bench; do
+for verb in version demo bench devices; do
 	"$twostep" $verb --help | grep -q -- '--json' || wrong "$verb has no --json"
 done
 expect 0 --help

@@ -61,6 +61,7 @@ static const struct backend_ops direct_ops = {
 	.table_writes = direct_none,
 	.port_open = direct_port_open,
 	.port_close = direct_port_close,
+	.port_set_routes = direct_port_set_routes,
 	.drain = direct_drain,
 	.faults = direct_faults,
 	.set_fault_handler = direct_set_fault_handler,

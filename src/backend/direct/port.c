@@ -58,6 +58,18 @@ static void tell_fault(struct base_observer *observer, const struct dma_fault *f
 	observer->ops->faulted(observer, &stamped);
 }
 
+static const char *refusal_text(enum dma_fault_reason reason)
+{
+	switch (reason) {
+	case DMA_FAULT_MISALIGNED:
+		return "an atomic must be aligned to its size";
+	case DMA_FAULT_PEER:
+		return "no bridge leads to the peer whose memory is there";
+	default:
+		return "no memory that may be accessed so is there";
+	}
+}
+
 /* End the transfer with a refusal of [addr, addr + len). */
 static __cold int refuse(struct direct_port *port, uint32_t phase, enum dma_fault_reason reason,
 			 bool write, dma_addr_t addr, size_t len)
@@ -80,15 +92,29 @@ static __cold int refuse(struct direct_port *port, uint32_t phase, enum dma_faul
 			  "device %u, %s of %zu bytes at DMA address 0x%" PRIx64 ": refused, %s; "
 			  "give the device an address that was mapped for it",
 			  fault.device, write ? "a write" : "a read", len, addr,
-			  reason == DMA_FAULT_MISALIGNED
-				  ? "an atomic must be aligned to its size"
-				  : "no memory that may be accessed so is there");
+			  refusal_text(reason));
 }
 
-/* How much of the transfer goes in one batch: part of one kind of memory. */
-static size_t batch_size(dma_addr_t addr, size_t len)
+/* Where a peer's memory is that a switch routes @addr to, else @addr; false: it is dropped. */
+static bool route(const struct direct_port *port, dma_addr_t addr, phys_addr_t *phys)
 {
-	size_t size = (memory_in_arena(addr) ? 1 : GUARD_BATCH_PAGES) * GUARD_PAGE;
+	const struct peer_routes *routes = __atomic_load_n(&port->routes, __ATOMIC_SEQ_CST);
+
+	*phys = addr;
+	if (likely(!routes) || routes_by_bus(routes, addr, phys))
+		return true;
+	return !memory_in_arena(addr) || !routes_drop(routes, addr);
+}
+
+/*
+ * How much of the transfer goes in one batch: part of one kind of memory. Of a device
+ * with peers, any granule may be somebody else's.
+ */
+static size_t batch_size(const struct direct_port *port, dma_addr_t addr, size_t len)
+{
+	bool single = memory_in_arena(addr) ||
+		      unlikely(__atomic_load_n(&port->routes, __ATOMIC_SEQ_CST));
+	size_t size = (single ? 1 : GUARD_BATCH_PAGES) * GUARD_PAGE;
 
 	size -= addr & (GUARD_PAGE - 1);
 	return size < len ? size : len;
@@ -113,11 +139,15 @@ static int port_read(struct dma_port *dma_port, dma_addr_t addr, void *buf, size
 	struct direct_port *port = port_of(dma_port);
 	uint32_t phase = transfer_begin(port);
 	size_t done = 0;
+	phys_addr_t phys;
 	size_t copied;
 
 	do {
-		copied = batch_read(addr + done, (char *)buf + done,
-				    batch_size(addr + done, len - done));
+		size_t part = batch_size(port, addr + done, len - done);
+
+		if (!route(port, addr + done, &phys))
+			return refuse(port, phase, DMA_FAULT_PEER, false, addr + done, len - done);
+		copied = batch_read(phys, (char *)buf + done, part);
 		counter_add_shared(&port->reads, copied);
 		done += copied;
 	} while (copied && done < len);
@@ -132,11 +162,15 @@ static int port_write(struct dma_port *dma_port, dma_addr_t addr, const void *bu
 	struct direct_port *port = port_of(dma_port);
 	uint32_t phase = transfer_begin(port);
 	size_t done = 0;
+	phys_addr_t phys;
 	size_t copied;
 
 	do {
-		copied = batch_write(addr + done, (const char *)buf + done,
-				     batch_size(addr + done, len - done));
+		size_t part = batch_size(port, addr + done, len - done);
+
+		if (!route(port, addr + done, &phys))
+			return refuse(port, phase, DMA_FAULT_PEER, true, addr + done, len - done);
+		copied = batch_write(phys, (const char *)buf + done, part);
 		counter_add_shared(&port->writes, copied);
 		done += copied;
 	} while (copied && done < len);
@@ -163,6 +197,7 @@ static void count_atomic(struct direct_port *port, size_t size)
 /* Begins the transfer. NULL: it has ended with a fault. */
 static void *atomic_begin(struct direct_port *port, dma_addr_t addr, size_t size, uint32_t *phase)
 {
+	phys_addr_t phys;
 	void *place;
 
 	*phase = transfer_begin(port);
@@ -170,7 +205,11 @@ static void *atomic_begin(struct direct_port *port, dma_addr_t addr, size_t size
 		refuse(port, *phase, DMA_FAULT_MISALIGNED, true, addr, size);
 		return NULL;
 	}
-	place = atomic_place(addr, size);
+	if (!route(port, addr, &phys)) {
+		refuse(port, *phase, DMA_FAULT_PEER, true, addr, size);
+		return NULL;
+	}
+	place = atomic_place(phys, size);
 	if (!place)
 		refuse(port, *phase, DMA_FAULT_MEMORY, true, addr, size);
 	else
@@ -264,6 +303,18 @@ void direct_port_close(struct backend *be, struct dma_port *port)
 	drain_port(closed);
 	pthread_mutex_unlock(&direct->lock);
 	base_free(closed);
+}
+
+void direct_port_set_routes(struct backend *be, struct dma_port *dma_port,
+			    const struct peer_routes *routes)
+{
+	struct direct *direct = direct_of(be);
+	struct direct_port *port = port_of(dma_port);
+
+	pthread_mutex_lock(&direct->lock);
+	__atomic_store_n(&port->routes, routes, __ATOMIC_SEQ_CST);
+	drain_port(port);
+	pthread_mutex_unlock(&direct->lock);
 }
 
 void direct_ports_free(struct direct *direct)

@@ -17,6 +17,7 @@
 #include "backend/backend.h"
 #include "backend/direct/direct.h"
 #include "backend/fault.h"
+#include "backend/peers.h"
 
 struct direct_port;
 
@@ -36,6 +37,7 @@ struct direct_port {
 	struct dma_port port;
 	struct direct *direct;
 	struct direct_port *next;
+	const struct peer_routes *routes; /* NULL: it knows of no peers */
 	/* Written by every transfer. */
 	uint32_t in_flight[2] __cacheline_aligned;
 	uint32_t phase;
@@ -45,6 +47,8 @@ struct direct_port {
 int direct_port_open(struct backend *be, const struct port_options *options, uint32_t number,
 		     struct dma_port **port);
 void direct_port_close(struct backend *be, struct dma_port *port);
+void direct_port_set_routes(struct backend *be, struct dma_port *port,
+			    const struct peer_routes *routes);
 /* Frees what is still open, in a child that owns nothing; no transfer runs. */
 void direct_ports_free(struct direct *direct);
 void direct_drain(struct backend *be);

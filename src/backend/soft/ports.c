@@ -134,10 +134,12 @@ int soft_port_open(struct backend *be, const struct port_options *options, uint3
 		shadow_put(space, shadow);
 		goto out;
 	}
-	port->base.ops = shadow || be->observer ? &soft_odd_port_ops : &soft_port_ops;
+	port->base.ops = shadow || be->observer || options->peers ? &soft_odd_port_ops
+								  : &soft_port_ops;
 	port->base.number = number;
 	port->space = space;
 	port->options = *options;
+	port->routes = NULL;
 	if (!lane_make(port, 0)) {
 		err = port_out_of_memory(number, options->iotlb_entries);
 		if (!listed)
@@ -170,6 +172,16 @@ void soft_port_close(struct backend *be, struct dma_port *base)
 	lanes_free(port);
 	port->open = false;
 	pthread_mutex_unlock(&space->ports_lock);
+}
+
+void soft_port_set_routes(struct backend *be, struct dma_port *base,
+			  const struct peer_routes *routes)
+{
+	struct soft_port *port = (struct soft_port *)base;
+
+	(void)be;
+	__atomic_store_n(&port->routes, routes, __ATOMIC_SEQ_CST);
+	soft_drain_port(port, NULL, 0);
 }
 
 void soft_ports_free(struct soft_space *space)

@@ -210,6 +210,7 @@ static const struct backend_ops soft_ops = {
 	.table_writes = soft_table_writes,
 	.port_open = soft_port_open,
 	.port_close = soft_port_close,
+	.port_set_routes = soft_port_set_routes,
 	.drain = soft_drain,
 	.faults = soft_faults,
 	.set_fault_handler = soft_set_fault_handler,

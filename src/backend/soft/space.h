@@ -56,6 +56,7 @@
 
 #include "backend/backend.h"
 #include "backend/fault.h"
+#include "backend/peers.h"
 #include "backend/soft/iotlb.h"
 #include "backend/soft/shadow.h"
 #include "backend/soft/soft.h"
@@ -84,6 +85,7 @@ struct soft_port {
 	struct soft_space *space;
 	struct soft_port *next; /* fixed once the port is in the list */
 	struct shadow *shadow; /* NULL: the device is coherent */
+	const struct peer_routes *routes; /* NULL: it knows of no peers */
 	unsigned int nr_lanes; /* lanes [0, nr_lanes) exist */
 	bool open; /* under ports_lock */
 	struct lane *lanes[PORT_LANES];
@@ -166,6 +168,8 @@ void inval_catch_up(const struct inval *inval, struct lane *lane, uint64_t head)
 int soft_port_open(struct backend *be, const struct port_options *options, uint32_t number,
 		   struct dma_port **port);
 void soft_port_close(struct backend *be, struct dma_port *port);
+void soft_port_set_routes(struct backend *be, struct dma_port *port,
+			  const struct peer_routes *routes);
 void soft_port_stats(struct dma_port *port, struct dma_port_stats *stats);
 /* The space is closing: free every port. */
 void soft_ports_free(struct soft_space *space);
@@ -175,7 +179,7 @@ unsigned int port_wait_for_lane(struct soft_port *port, dma_addr_t addr);
 /* transfer.c */
 
 extern const struct port_ops soft_port_ops;
-/* For devices that have a shadow, and in spaces with an observer. */
+/* For devices that have a shadow or peers, and in spaces with an observer. */
 extern const struct port_ops soft_odd_port_ops;
 
 #endif

@@ -73,6 +73,32 @@ static __always_inline refusal_t translate(struct soft_space *space, struct lane
 	return 0;
 }
 
+/*
+ * As translate(), of an odd port: what a switch routes to a peer does not come to the
+ * IOMMU, and what comes through it may be a peer's memory that no bridge leads to.
+ */
+static __cold refusal_t reach_odd(const struct soft_port *port, struct lane *lane, dma_addr_t addr,
+				  unsigned int access, phys_addr_t *phys)
+{
+	const struct peer_routes *routes = __atomic_load_n(&port->routes, __ATOMIC_SEQ_CST);
+	refusal_t refusal;
+
+	if (routes && routes_by_bus(routes, addr, phys))
+		return 0;
+	refusal = translate(port->space, lane, addr, access, phys);
+	if (!refusal && routes && memory_in_arena(*phys) && routes_drop(routes, *phys))
+		return DMA_FAULT_PEER;
+	return refusal;
+}
+
+static __always_inline refusal_t reach(const struct soft_port *port, bool odd, struct lane *lane,
+				       dma_addr_t addr, unsigned int access, phys_addr_t *phys)
+{
+	if (odd)
+		return reach_odd(port, lane, addr, access, phys);
+	return translate(port->space, lane, addr, access, phys);
+}
+
 /* Where to access @phys directly; NULL: only through the memory's own calls, if at all. */
 static __always_inline void *direct_pointer(phys_addr_t phys, size_t len)
 {
@@ -90,7 +116,7 @@ static bool is_guarded(const struct soft_port *port)
 	return port->space->base.observer;
 }
 
-/* An odd port: it has its own view of memory, or is observed. */
+/* An odd port: it has its own view of memory, or peers, or is observed. */
 static __cold int load_odd(const struct soft_port *port, phys_addr_t phys, void *buf, size_t len)
 {
 	const void *memory = port->shadow ? shadow_pointer(port->shadow, phys, len) : NULL;
@@ -174,7 +200,7 @@ static __always_inline refusal_t read_page(const struct soft_port *port, bool od
 					   size_t len)
 {
 	phys_addr_t phys;
-	refusal_t refusal = translate(port->space, lane, addr, PGT_READ, &phys);
+	refusal_t refusal = reach(port, odd, lane, addr, PGT_READ, &phys);
 
 	if (unlikely(refusal))
 		return refusal;
@@ -189,7 +215,7 @@ static __always_inline refusal_t write_page(const struct soft_port *port, bool o
 					    size_t len)
 {
 	phys_addr_t phys;
-	refusal_t refusal = translate(port->space, lane, addr, PGT_WRITE, &phys);
+	refusal_t refusal = reach(port, odd, lane, addr, PGT_WRITE, &phys);
 
 	if (unlikely(refusal))
 		return refusal;
@@ -366,7 +392,8 @@ static refusal_t operate(const struct soft_port *port, struct lane *lane, dma_ad
 			 size_t size, struct word_op *op)
 {
 	phys_addr_t phys;
-	refusal_t refusal = translate(port->space, lane, addr, PGT_READ | PGT_WRITE, &phys);
+	refusal_t refusal =
+		reach(port, port->options.peers, lane, addr, PGT_READ | PGT_WRITE, &phys);
 	void *word;
 
 	if (refusal)
