@@ -8,6 +8,7 @@
 #include <twostep/copy.h>
 #include <twostep/debug.h>
 #include <twostep/device.h>
+#include <twostep/dmabuf.h>
 #include <twostep/dmapool.h>
 #include <twostep/error.h>
 #include <twostep/iova.h>

@@ -91,6 +91,11 @@ static void sync_pieces(struct dma_dev *dev, dma_addr_t addr, size_t size,
 	}
 }
 
+void dma_sync_pieces_for_cpu(struct dma_dev *dev, dma_addr_t addr, size_t size)
+{
+	sync_pieces(dev, addr, size, piece_for_cpu);
+}
+
 static void sync(struct dma_dev *dev, dma_addr_t addr, size_t size, enum dma_data_direction dir,
 		 bool for_device)
 {
