@@ -153,6 +153,8 @@ static bool run_limit(struct bench_rig *rig, const struct bench_figure *figure, 
 		return raw_bounce(rig, figure->threads, false, value);
 	case LIMIT_RAW:
 		return raw_scalar(rig, BENCH_RAW_PAGES, false, value);
+	case LIMIT_TWO_STEP:
+		return raw_map_sg(rig, figure->pages, false, value);
 	case LIMIT_CLEAR:
 		return raw_clear(rig, BENCH_RAW_PAGES, false, value);
 	case LIMIT_NONE:

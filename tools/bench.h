@@ -11,6 +11,7 @@
  * bench.c		the verb: rounds
  * bench_figures.c	the table of figures
  * bench_ops.c		the operations of the API that are measured
+ * bench_sg.c		scatter-gather lists
  * bench_bounce.c	bounce buffers, on one thread and on two
  * bench_premap.c	memory mapped ahead, and a load of as much
  * bench_raw.c		what they are measured against
@@ -107,6 +108,9 @@ bool bench_transaction(struct bench_rig *rig, size_t pages, bool gather, double 
 bool bench_map_unmap(struct bench_rig *rig, size_t pages, bool gather, double *value);
 bool bench_iova_alloc_free(struct bench_rig *rig, size_t pages, bool gather, double *value);
 bool bench_unrelated(struct bench_rig *rig, size_t pages, bool gather, double *value);
+bool bench_map_sg(struct bench_rig *rig, size_t pages, bool gather, double *value);
+bool bench_sg_transaction(struct bench_rig *rig, size_t pages, bool gather, double *value);
+bool raw_map_sg(struct bench_rig *rig, size_t pages, bool gather, double *value);
 /* On that many threads. */
 bool bench_bounce(struct bench_rig *rig, size_t threads, bool gather, double *value);
 bool raw_bounce(struct bench_rig *rig, size_t threads, bool gather, double *value);
@@ -129,7 +133,8 @@ enum bench_limit {
 	LIMIT_CLEAR, /* clear_256 */
 	LIMIT_UNCHECKED, /* the same figure on the plain device */
 	LIMIT_LOOK_UP, /* a dependent load from as much memory, and an empty call */
-	LIMIT_STRICT, /* the same */
+	LIMIT_STRICT, /* the same figure on the strict device */
+	LIMIT_TWO_STEP, /* raw_map_sg: reserving, linking and syncing the same pages by vec */
 	LIMIT_COPIES, /* twice the copies that a bounce buffer costs, and 100 ns */
 };
 

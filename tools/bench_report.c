@@ -15,13 +15,14 @@ static const char *const limit_name[] = {
 	[LIMIT_COPIES] = "copies_bound",
 	[LIMIT_LOOK_UP] = "load_and_call",
 	[LIMIT_STRICT] = "strict",
+	[LIMIT_TWO_STEP] = "two_step",
 };
 
 /* The unit of a ratio, in the table. */
 static const char *const limit_unit[] = {
-	[LIMIT_NONE] = "",	     [LIMIT_RAW] = "raw  ",    [LIMIT_CLEAR] = "clear",
-	[LIMIT_UNCHECKED] = "off  ", [LIMIT_COPIES] = "bound", [LIMIT_LOOK_UP] = "load ",
-	[LIMIT_STRICT] = "strict",
+	[LIMIT_NONE] = "",	     [LIMIT_RAW] = "raw  ",	 [LIMIT_CLEAR] = "clear",
+	[LIMIT_UNCHECKED] = "off  ", [LIMIT_COPIES] = "bound",	 [LIMIT_LOOK_UP] = "load ",
+	[LIMIT_STRICT] = "strict",   [LIMIT_TWO_STEP] = "link ",
 };
 
 struct summary {

@@ -72,6 +72,11 @@ enum dma_debug_kind {
 	DMA_DEBUG_FREE_SIZE, /* with another size than it was allocated with */
 	DMA_DEBUG_FREE_CPU_ADDR, /* with the CPU address of something else */
 	DMA_DEBUG_FREE_FUNCTION, /* by the call for memory of another kind */
+	/* Scatter-gather lists. */
+	DMA_DEBUG_SG_ENTRIES, /* unmap with another number of entries */
+	DMA_DEBUG_SG_SYNC_ENTRIES, /* sync with another number of entries */
+	DMA_DEBUG_SG_TOO_LONG, /* a segment is longer than the device takes */
+	DMA_DEBUG_SG_BOUNDARY, /* a segment crosses the device's segment boundary */
 	DMA_DEBUG_NR_KINDS,
 };
 

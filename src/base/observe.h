@@ -20,6 +20,7 @@ struct base_observer;
 struct dma_fault;
 struct dma_gather;
 struct dma_iova_state;
+struct scatterlist;
 
 /* How the library's own memory was asked for. */
 enum base_block {
@@ -59,6 +60,28 @@ struct base_observer_ops {
 			     struct dma_dev *dev, dma_addr_t addr, dma_addr_t freed, size_t size,
 			     enum base_block kind, enum dma_data_direction dir,
 			     unsigned long attrs);
+
+	/*
+	 * Scatter-gather lists, range by range: a list is one range of DMA addresses, or
+	 * one for each entry. [sgl, sgl + nr) are the entries of this range, of @nents of
+	 * the list. Before a range ends, its @size is what the list says now; of a list
+	 * with many ranges, or segments that are synced, the first is told with @nents, and
+	 * the others with 0. sg_exceeds(): a segment that was just mapped is longer than the
+	 * device says it can take, or crosses the boundary that it says.
+	 */
+	void (*mapped_sg)(struct base_observer *observer, const void *caller, struct dma_dev *dev,
+			  dma_addr_t addr, uint64_t size, const struct scatterlist *sgl,
+			  unsigned int nr, unsigned int nents, enum dma_data_direction dir,
+			  unsigned long attrs);
+	void (*unmapping_sg)(struct base_observer *observer, const void *caller,
+			     struct dma_dev *dev, dma_addr_t addr, uint64_t size,
+			     unsigned int nents, enum dma_data_direction dir, unsigned long attrs);
+	void (*syncing_sg)(struct base_observer *observer, const void *caller, struct dma_dev *dev,
+			   dma_addr_t addr, uint64_t size, unsigned int nents,
+			   enum dma_data_direction dir, bool for_device);
+	void (*sg_exceeds)(struct base_observer *observer, const void *caller, struct dma_dev *dev,
+			   const struct scatterlist *segment, unsigned int max_seg_size,
+			   unsigned long boundary);
 
 	/*
 	 * Two-step. reserving() comes before the state is zeroed, and may read it; the

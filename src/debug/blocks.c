@@ -119,8 +119,9 @@ static __cold void end_unknown(const struct ending *ending)
 				     "free of %llu bytes at 0x%llx, which was %s; end it with %s",
 				     size, addr,
 				     other.head & RANGE_STREAMING ? "mapped" : "reserved",
-				     other.head & RANGE_STREAMING ? "dma_unmap_phys()"
-								  : "dma_iova_destroy()");
+				     other.head & RANGE_SG	    ? "dma_unmap_sg_attrs()"
+				     : other.head & RANGE_STREAMING ? "dma_unmap_phys()"
+								    : "dma_iova_destroy()");
 			return;
 		}
 		debug_report(debug, &finding,

@@ -49,17 +49,19 @@ static void leak(struct debug *debug, const struct debug_range *range, struct ch
 		finding.phys = range->memory;
 		debug_report(debug, &finding,
 			     "a mapping of %llu bytes at 0x%llx, of memory 0x%llx with %s, is "
-			     "live; end it with dma_unmap_phys()",
+			     "live; end it with %s",
 			     (ull)finding.size, (ull)finding.addr, (ull)finding.phys,
-			     debug_dir_name(site_dir(range->made)));
+			     debug_dir_name(site_dir(range->made)),
+			     range->head & RANGE_SG ? "dma_unmap_sg_attrs()" : "dma_unmap_phys()");
 		return;
 	}
 	if (range->head & RANGE_ALLOCATED) {
 		finding.phys = range->memory;
-		debug_report(debug, &finding,
-			     "%llu bytes at 0x%llx, memory 0x%llx of %s, are live; end them with %s",
-			     (ull)finding.size, (ull)finding.addr, (ull)finding.phys,
-			     debug_alloc_name(range->head), debug_free_name(range->head));
+		debug_report(
+			debug, &finding,
+			"%llu bytes at 0x%llx, memory 0x%llx of %s, are live; end them with %s",
+			(ull)finding.size, (ull)finding.addr, (ull)finding.phys,
+			debug_alloc_name(range->head), debug_free_name(range->head));
 		return;
 	}
 	linked = linked_bytes(debug, range, &finding.phys);
@@ -76,6 +78,8 @@ static bool find_gone(struct debug *debug, const struct debug_range *range,
 	uint64_t pfn = range->addr >> GRANULE_SHIFT, end = pfn + range_pages(range);
 	uint32_t word;
 
+	if (range->head & RANGE_SG)
+		return false; /* where its pieces are is not known */
 	if (!(range->head & RANGE_TWO_STEP)) {
 		finding->phys = range->memory;
 		return memory_is_gone(range->memory, range->size);

@@ -44,7 +44,7 @@
  * No two of them are held at once.
  *
  * Files: debug.c creation and devices; model.c chunks, ranges, slots, sites; granules.h
- * runs of granule words; direct.c mappings without translation; streaming.c, blocks.c,
+ * runs of granule words; direct.c mappings without translation; streaming.c, sg.c, blocks.c,
  * twostep.c, link.c, unlink.c, gather.c and device.c the hooks, states.c what those of two-step
  * calls share; memory.c what memory may be mapped; cacheline.c shared cache lines;
  * check.c what is left; history.c rings and time; report.c reports, handler, counters;

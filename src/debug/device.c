@@ -116,11 +116,12 @@ static void not_present(struct debug *debug, struct debug_finding *finding, bool
 		return;
 	finding->origin = site_caller(range.ended);
 	if (range.head & RANGE_STREAMING) {
-		finding->phys = range.memory + (addr - range.addr);
+		finding->phys = range.head & RANGE_SG ? 0 : range.memory + (addr - range.addr);
 		tell_after(debug, finding, write, "unmapped", &range);
 		return;
 	}
-	if (range.head & RANGE_TWO_STEP && word & GRANULE_UNLINKED && !((word ^ debug_life(&range)) & GRANULE_LIFE_MASK))
+	if (range.head & RANGE_TWO_STEP && word & GRANULE_UNLINKED &&
+	    !((word ^ debug_life(&range)) & GRANULE_LIFE_MASK))
 		finding->origin = site_caller(debug_site_of(debug, word));
 	tell_after(debug, finding, write, "freed", &range);
 }
@@ -135,7 +136,9 @@ static void no_permission(struct debug *debug, struct debug_finding *finding, bo
 	if (!debug_live_at(debug, finding->addr, &range))
 		return;
 	site = range.made;
-	if (!(range.head & RANGE_TWO_STEP))
+	if (range.head & RANGE_SG)
+		finding->phys = 0;
+	else if (!(range.head & RANGE_TWO_STEP))
 		finding->phys = range.memory + (finding->addr - range.addr);
 	else if (word & GRANULE_LINKED && word & GRANULE_SITE)
 		site = debug_site_of(debug, word);

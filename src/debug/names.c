@@ -49,6 +49,10 @@ const char *dma_debug_kind_name(enum dma_debug_kind kind)
 		[DMA_DEBUG_FREE_SIZE] = "free with another size",
 		[DMA_DEBUG_FREE_CPU_ADDR] = "free with another CPU address",
 		[DMA_DEBUG_FREE_FUNCTION] = "free by the wrong function",
+		[DMA_DEBUG_SG_ENTRIES] = "unmap of another number of entries",
+		[DMA_DEBUG_SG_SYNC_ENTRIES] = "sync of another number of entries",
+		[DMA_DEBUG_SG_TOO_LONG] = "segment longer than the device takes",
+		[DMA_DEBUG_SG_BOUNDARY] = "segment across a boundary",
 	};
 
 	if ((unsigned int)kind >= DMA_DEBUG_NR_KINDS || !names[kind])

@@ -8,6 +8,7 @@
 
 #include <twostep/device.h>
 #include <twostep/iova.h>
+#include <twostep/scatterlist.h>
 
 #include "base/base.h"
 #include "debug/debug.h"
@@ -68,12 +69,15 @@ static __always_inline uint64_t site_differs(uint64_t word, uint64_t other)
 #define RANGE_STREAMING (1ULL << 62)
 #define RANGE_TWO_STEP (1ULL << 61)
 #define RANGE_ALLOCATED (1ULL << 60)
+#define RANGE_SG (1ULL << 59) /* with RANGE_STREAMING: of a list; its memory is the first piece */
 /* Of what was reserved a number for its life; of what was allocated an enum base_block. */
 #define RANGE_LIFE_SHIFT 48
-#define RANGE_LIFE_MASK (0xfffULL << RANGE_LIFE_SHIFT)
+#define RANGE_LIFE_MASK (0x7ffULL << RANGE_LIFE_SHIFT)
 
 /* In `ended` of a live mapping. */
 #define RANGE_CHECKED 1ULL
+/* Above it, of a list: its entries. */
+#define RANGE_NENTS_SHIFT 1
 
 struct debug_range {
 	uint64_t head;
@@ -91,7 +95,7 @@ struct debug_range {
 #define GRANULE_UNLINKED (1U << 29)
 #define GRANULE_TOLD (1U << 28) /* an access before the sync has been reported */
 #define GRANULE_LIFE_SHIFT 16
-#define GRANULE_LIFE_MASK (0xfffU << GRANULE_LIFE_SHIFT)
+#define GRANULE_LIFE_MASK (0x7ffU << GRANULE_LIFE_SHIFT)
 #define GRANULE_SITE 0xffffU
 
 #define CHUNK_BITS 12
@@ -518,6 +522,41 @@ void debug_deallocating(struct base_observer *observer, const void *caller, stru
 /* The calls of a kind, for sentences. */
 const char *debug_alloc_name(uint64_t head);
 const char *debug_free_name(uint64_t head);
+
+/* What streaming.c and sg.c share. */
+
+/* One unmap: what was asked, as a record would have it. */
+struct debug_unmap {
+	struct debug *debug;
+	struct debug_slot *slot;
+	const void *caller;
+	struct dma_dev *dev;
+	struct debug_range asked;
+	unsigned int nents; /* of a list; 0: do not compare */
+};
+
+/* Compare with the record, and end that. Whether something has been unmapped. */
+bool debug_unmap_long(struct debug_unmap *unmap, struct debug_range *range) __cold;
+/* @known: it has a record, by which those of its cache lines are found again. */
+void debug_look_at_memory(struct debug *debug, struct debug_slot *slot, uint64_t now,
+			  const struct debug_piece *piece, bool known, uint64_t *told) __cold;
+/* The mapping that is synced, in @range, if that is known; the rest has been reported. */
+bool debug_sync(struct debug *debug, struct debug_finding *finding, enum dma_data_direction dir,
+		bool for_device, struct debug_range *range);
+
+/* sg.c */
+void debug_mapped_sg(struct base_observer *observer, const void *caller, struct dma_dev *dev,
+		     dma_addr_t addr, uint64_t size, const struct scatterlist *sgl, unsigned int nr,
+		     unsigned int nents, enum dma_data_direction dir, unsigned long attrs);
+void debug_unmapping_sg(struct base_observer *observer, const void *caller, struct dma_dev *dev,
+			dma_addr_t addr, uint64_t size, unsigned int nents,
+			enum dma_data_direction dir, unsigned long attrs);
+void debug_syncing_sg(struct base_observer *observer, const void *caller, struct dma_dev *dev,
+		      dma_addr_t addr, uint64_t size, unsigned int nents,
+		      enum dma_data_direction dir, bool for_device);
+void debug_sg_exceeds(struct base_observer *observer, const void *caller, struct dma_dev *dev,
+		      const struct scatterlist *segment, unsigned int max_seg_size,
+		      unsigned long boundary);
 
 /* twostep.c */
 void debug_reserving(struct base_observer *observer, const void *caller, struct dma_dev *dev,

@@ -7,16 +7,14 @@ typedef unsigned long long ull;
 /* Mapping. */
 
 /* @known: it has a record, by which those of its cache lines are found again. */
-static __cold void look_at_memory(struct debug *debug, struct debug_slot *slot, uint64_t now,
-				  const struct debug_piece *piece, bool known)
+__cold void debug_look_at_memory(struct debug *debug, struct debug_slot *slot, uint64_t now,
+				 const struct debug_piece *piece, bool known, uint64_t *told)
 {
-	uint64_t told = 0;
-
 	if (piece->attrs & DMA_ATTR_MMIO || !memory_is_good(piece->phys, piece->phys + piece->size))
-		memory_check_kind(debug, piece, &told);
+		memory_check_kind(debug, piece, told);
 	memory_check_there(debug, slot, now, piece);
 	if (known && load(&debug->watches_lines))
-		lines_add(debug, piece, &told);
+		lines_add(debug, piece, told);
 }
 
 static __cold bool map_direct(struct debug *debug, uint64_t now, const struct debug_piece *piece)
@@ -63,11 +61,12 @@ void debug_mapped(struct base_observer *observer, const void *caller, struct dma
 	if (unlikely(!chunk || load(&debug->watches_lines) || attrs & DMA_ATTR_MMIO ||
 		     !memory_is_good(phys, phys + size) || memory_probe_due(slot, now))) {
 		const struct debug_piece piece = {caller, dev, addr, phys, size, dir, attrs, false};
+		uint64_t told = 0;
 
 		known = chunk || (!debug->translates && map_direct(debug, now, &piece));
 		if (!known)
 			debug_incomplete(debug, caller, dev, "a mapping");
-		look_at_memory(debug, slot, now, &piece, known);
+		debug_look_at_memory(debug, slot, now, &piece, known, &told);
 	}
 }
 
@@ -77,16 +76,7 @@ void debug_mapped(struct base_observer *observer, const void *caller, struct dma
 	"%s of 0x%llx for a device that it was not mapped for; pass the device that the mapping " \
 	"call got"
 
-/* One unmap: what was asked, as a record would have it. */
-struct unmap {
-	struct debug *debug;
-	struct debug_slot *slot;
-	const void *caller;
-	struct dma_dev *dev;
-	struct debug_range asked;
-};
-
-static void finding_of(const struct unmap *unmap, enum dma_debug_kind kind,
+static void finding_of(const struct debug_unmap *unmap, enum dma_debug_kind kind,
 		       struct debug_finding *finding)
 {
 	*finding = (struct debug_finding){
@@ -98,7 +88,7 @@ static void finding_of(const struct unmap *unmap, enum dma_debug_kind kind,
 	};
 }
 
-static __cold void unmap_unknown(const struct unmap *unmap)
+static __cold void unmap_unknown(const struct debug_unmap *unmap)
 {
 	struct debug *debug = unmap->debug;
 	ull addr = unmap->asked.addr, size = unmap->asked.size;
@@ -155,7 +145,8 @@ static __cold void unmap_unknown(const struct unmap *unmap)
 		     size, addr);
 }
 
-static __cold void unmap_direction_attrs(const struct unmap *unmap, const struct debug_range *range,
+static __cold void unmap_direction_attrs(const struct debug_unmap *unmap,
+					 const struct debug_range *range,
 					 struct debug_finding *finding)
 {
 	unsigned long attrs = site_attrs(range->made), asked = site_attrs(unmap->asked.made);
@@ -180,8 +171,24 @@ static __cold void unmap_direction_attrs(const struct unmap *unmap, const struct
 	}
 }
 
+/* Of a list, another number of entries; 0 where the first of its ranges has told. */
+static bool unmap_entries_differ(const struct debug_unmap *unmap, const struct debug_range *range,
+				 struct debug_finding *finding)
+{
+	ull asked = unmap->nents, mapped = range->ended >> RANGE_NENTS_SHIFT;
+
+	if (!asked || asked == mapped)
+		return false;
+	finding->kind = DMA_DEBUG_SG_ENTRIES;
+	debug_report(unmap->debug, finding,
+		     "unmap of %llu entries of the list at 0x%llx, which was mapped with %llu; "
+		     "pass the number that was mapped",
+		     asked, (ull)unmap->asked.addr, mapped);
+	return true;
+}
+
 /* @range is what was mapped there, still as it was. */
-static __cold void unmap_compare(const struct unmap *unmap, const struct debug_range *range)
+static __cold void unmap_compare(const struct debug_unmap *unmap, const struct debug_range *range)
 {
 	struct debug *debug = unmap->debug;
 	ull addr = unmap->asked.addr, size = unmap->asked.size;
@@ -192,7 +199,15 @@ static __cold void unmap_compare(const struct unmap *unmap, const struct debug_r
 	finding.phys = range->memory;
 	if ((range->head ^ unmap->asked.head) & POINTER_MASK)
 		debug_report(debug, &finding, wrong_device, "unmap", addr);
-	if (range->size != size) {
+	if ((range->head ^ unmap->asked.head) & RANGE_SG) {
+		finding.kind = DMA_DEBUG_UNMAP_FUNCTION;
+		debug_report(debug, &finding,
+			     "unmap of 0x%llx, which was mapped %s; end it with %s", addr,
+			     range->head & RANGE_SG ? "as part of a list" : "by itself",
+			     range->head & RANGE_SG ? "dma_unmap_sg_attrs()" : "dma_unmap_phys()");
+	} else if (range->head & RANGE_SG && unmap_entries_differ(unmap, range, &finding)) {
+		/* Then the size is another as well. */
+	} else if (range->size != size) {
 		finding.kind = DMA_DEBUG_UNMAP_SIZE;
 		debug_report(debug, &finding,
 			     "unmap of %llu bytes at 0x%llx, where %llu bytes are mapped; pass "
@@ -200,6 +215,8 @@ static __cold void unmap_compare(const struct unmap *unmap, const struct debug_r
 			     size, addr, (ull)range->size);
 	}
 	unmap_direction_attrs(unmap, range, &finding);
+	if ((range->head | unmap->asked.head) & RANGE_SG)
+		return;
 	if (range->ended != RANGE_CHECKED) {
 		finding.kind = DMA_DEBUG_UNCHECKED;
 		debug_report(debug, &finding,
@@ -220,7 +237,7 @@ static __cold void unmap_compare(const struct unmap *unmap, const struct debug_r
 }
 
 /* Whether something has been unmapped. */
-static __cold bool unmap_long(struct unmap *unmap, struct debug_range *range)
+__cold bool debug_unmap_long(struct debug_unmap *unmap, struct debug_range *range)
 {
 	struct debug *debug = unmap->debug;
 	struct debug_range was;
@@ -243,7 +260,8 @@ static __cold bool unmap_long(struct unmap *unmap, struct debug_range *range)
 			return false;
 		}
 		/* Behind an IOMMU that attribute makes the call do nothing. */
-		if (site_attrs(unmap->asked.made) & DMA_ATTR_CC_SHARED) {
+		if (site_attrs(unmap->asked.made) & DMA_ATTR_CC_SHARED &&
+		    !(unmap->asked.head & RANGE_SG)) {
 			unmap_compare(unmap, &was);
 			return false;
 		}
@@ -290,7 +308,7 @@ void debug_unmapping(struct base_observer *observer, const void *caller, struct 
 		store(&range->ended_time, now);
 		__atomic_store_n(&range->head, head & ~RANGE_LIVE, __ATOMIC_RELEASE);
 	} else {
-		struct unmap unmap = {
+		struct debug_unmap unmap = {
 			.debug = debug,
 			.slot = slot,
 			.caller = caller,
@@ -303,7 +321,7 @@ void debug_unmapping(struct base_observer *observer, const void *caller, struct 
 				  .ended_time = now},
 		};
 
-		if (!unmap_long(&unmap, range))
+		if (!debug_unmap_long(&unmap, range))
 			return;
 	}
 	debug_event(debug, slot, DMA_DEBUG_UNMAPPED, addr, size, 0, now, caller);
@@ -323,7 +341,7 @@ void debug_checked(struct base_observer *observer, struct dma_dev *dev, dma_addr
 	if (unlikely(!chunk))
 		return;
 	range = chunk_range(chunk, addr >> GRANULE_SHIFT);
-	if (likely((load(&range->head) & (RANGE_LIVE | RANGE_STREAMING)) ==
+	if (likely((load(&range->head) & (RANGE_LIVE | RANGE_STREAMING | RANGE_SG)) ==
 			   (RANGE_LIVE | RANGE_STREAMING) &&
 		   load(&range->addr) == addr))
 		store(&range->ended, RANGE_CHECKED);
@@ -398,43 +416,51 @@ static __cold void sync_direction(struct debug *debug, struct debug_finding *fin
 	}
 }
 
-void debug_syncing(struct base_observer *observer, const void *caller, struct dma_dev *dev,
-		   dma_addr_t addr, size_t size, enum dma_data_direction dir, bool for_device)
+bool debug_sync(struct debug *debug, struct debug_finding *finding, enum dma_data_direction dir,
+		bool for_device, struct debug_range *range)
 {
-	struct debug *debug = debug_of(observer);
 	const struct debug_range like = {
-		.head = (uintptr_t)dev & POINTER_MASK,
-		.size = size,
-		.made = site_word(caller, dir, 0),
+		.head = (uintptr_t)finding->dev & POINTER_MASK,
+		.size = finding->size,
+		.made = site_word(finding->caller, dir, 0),
 	};
-	struct debug_finding finding = {.dev = dev, .addr = addr, .size = size, .caller = caller};
-	struct debug_range range;
+	dma_addr_t addr = finding->addr;
 	bool found;
 
-	found = debug->translates ? debug_live_at(debug, addr, &range)
-				  : direct_live_at(debug, addr, &like, &range);
-	if (!found || range.head & RANGE_TWO_STEP || addr - range.addr >= range.size) {
-		sync_unknown(debug, &finding);
-		return;
+	found = debug->translates ? debug_live_at(debug, addr, range)
+				  : direct_live_at(debug, addr, &like, range);
+	if (!found || range->head & RANGE_TWO_STEP || addr - range->addr >= range->size) {
+		sync_unknown(debug, finding);
+		return false;
 	}
 	/* Without translation the mapping that is meant may be one without a record. */
 	if (!debug->translates && !debug_knows(debug))
-		return;
-	finding.origin = site_caller(range.made);
-	finding.phys = range.memory + (addr - range.addr);
-	if ((range.head ^ like.head) & POINTER_MASK) {
-		finding.kind = DMA_DEBUG_WRONG_DEVICE;
-		debug_report(debug, &finding, wrong_device, "sync", (ull)addr);
+		return false;
+	finding->origin = site_caller(range->made);
+	finding->phys = range->head & RANGE_SG ? 0 : range->memory + (addr - range->addr);
+	if ((range->head ^ like.head) & POINTER_MASK) {
+		finding->kind = DMA_DEBUG_WRONG_DEVICE;
+		debug_report(debug, finding, wrong_device, "sync", (ull)addr);
 	}
-	if (size > range.size - (addr - range.addr)) {
-		finding.kind = DMA_DEBUG_SYNC_RANGE;
-		debug_report(debug, &finding,
-			     "sync of %zu bytes at 0x%llx goes beyond the mapping of %llu bytes at "
-			     "0x%llx; sync inside the mapping",
-			     size, (ull)addr, (ull)range.size, (ull)range.addr);
+	if (finding->size > range->size - (addr - range->addr)) {
+		finding->kind = DMA_DEBUG_SYNC_RANGE;
+		debug_report(debug, finding,
+			     "sync of %llu bytes at 0x%llx goes beyond the mapping of %llu bytes "
+			     "at 0x%llx; sync inside the mapping",
+			     (ull)finding->size, (ull)addr, (ull)range->size, (ull)range->addr);
 	}
-	sync_direction(debug, &finding, site_dir(range.made), dir, for_device);
+	sync_direction(debug, finding, site_dir(range->made), dir, for_device);
 	debug_event(debug, debug_slot(debug),
-		    for_device ? DMA_DEBUG_SYNCED_FOR_DEVICE : DMA_DEBUG_SYNCED_FOR_CPU, addr, size,
-		    finding.phys, debug_now(), caller);
+		    for_device ? DMA_DEBUG_SYNCED_FOR_DEVICE : DMA_DEBUG_SYNCED_FOR_CPU, addr,
+		    finding->size, finding->phys, debug_now(), finding->caller);
+	return true;
+}
+
+void debug_syncing(struct base_observer *observer, const void *caller, struct dma_dev *dev,
+		   dma_addr_t addr, size_t size, enum dma_data_direction dir, bool for_device)
+{
+	struct debug_finding finding = {.dev = dev, .addr = addr, .size = size, .caller = caller};
+	struct debug_range range;
+
+	debug_sync(debug_of(observer), &finding, dir, for_device, &range);
 }

@@ -30,8 +30,9 @@
  *
  * Lazy spaces (lazy.h, which also argues locking and fork): streaming mappings there have
  * a record of their own (IOVA_LAZY), which the short ways of strict spaces never match, so
- * that a strict space pays nothing for lazy ones. Whatever goes the long way to its end
- * without being queued is strict there too.
+ * that a strict space pays nothing for lazy ones. Lists have the same record everywhere
+ * (IOVA_SG), and the device tells whether their end is queued. Whatever goes the long way
+ * to its end without being queued is strict there too.
  *
  * Observing: a space may have an observer (base/observe.h). Its bit in the generation
  * word leads every call to the long way, which tells it what happens.
@@ -67,6 +68,7 @@
 #include <twostep/error.h>
 #include <twostep/iova.h>
 #include <twostep/mapping.h>
+#include <twostep/scatterlist.h>
 
 #include "backend/backend.h"
 #include "base/base.h"
@@ -566,7 +568,7 @@ struct dma_removal {
 	struct dma_gather *gather; /* NULL, or one that fits the space */
 	bool lazy; /* the end may be queued; with RELEASE_IOVA and without a gather */
 	const char *what; /* names the call for the error text */
-	bool told; /* that it was misused */
+	bool told; /* that it was misused; or it may have holes, and that is none */
 	/* For settling: whose mapping it is (NULL: nothing to settle), and the call's arguments. */
 	struct dma_dev *settle;
 	dma_addr_t addr; /* first byte */
@@ -600,12 +602,64 @@ static inline struct dma_gather *dma_gather_for(struct dma_gather *gather,
 	return gather && gather->space == space ? gather : NULL;
 }
 
+/* streaming.c: an entry of a list that is mapped by itself, as a mapping of its own. */
+
+/* DMA_MAPPING_ERROR with the error text. */
+dma_addr_t dma_map_entry(struct dma_dev *dev, phys_addr_t phys, size_t size,
+			 enum dma_data_direction dir, unsigned long attrs);
+void dma_unmap_entry(struct dma_dev *dev, dma_addr_t addr, size_t size, enum dma_data_direction dir,
+		     unsigned long attrs, struct dma_gather *gather);
+
+/*
+ * What is mapped at @addr is not what an unmap of @size bytes expects: it goes whole,
+ * and is misuse. How many granules are retired, and their kind; 0: nothing is unmapped.
+ */
+uint64_t dma_unmap_mismatch(struct dma_dev *dev, dma_addr_t addr, uint64_t size,
+			    enum iova_kind *kind) __cold;
+
+/*
+ * The @pages granules at @addr, which are retired and were of @kind, go. @lazy: the call
+ * has no gather, and the end may be queued if the kind and the device allow it.
+ */
+void dma_take_mapping(struct dma_dev *dev, dma_addr_t addr, size_t size, uint64_t pages,
+		      enum iova_kind kind, enum dma_data_direction dir, unsigned long attrs,
+		      struct dma_gather *gather, bool lazy);
+
+/* sync.c: what a sync call does, once its arguments are good. */
+
+/* Whether the sync calls can do anything for the device. */
+static inline bool dma_may_need_sync(const struct dma_dev *dev)
+{
+	return dev->noncoherent || __atomic_load_n(&dev->bounced, __ATOMIC_RELAXED);
+}
+
+void dma_sync_range(struct dma_dev *dev, dma_addr_t addr, size_t size, enum dma_data_direction dir,
+		    bool for_device);
+
+/*
+ * Above the flags of an entry that was mapped by itself: how many the list has; 0 for more
+ * than fit.
+ */
+#define SG_NENTS_SHIFT 3
+
+/*
+ * sg_pages.c: whether all entries of a list are whole granules of plain memory, without
+ * flags; then @vec has them, and all but the first @front are as if their mapping had failed.
+ */
+bool dma_sg_is_pages(struct scatterlist *sgl, size_t front, size_t nents, struct phys_vec *vec);
+
+/* sg_end.c: end the mappings of the entries of a list that was mapped entry by entry. */
+void dma_unmap_entries(struct dma_dev *dev, struct scatterlist *sgl, unsigned int nents,
+		       enum dma_data_direction dir, unsigned long attrs, struct dma_gather *gather);
+
 /* gather.c: @info of a gathered range. */
 #define GATHER_UNMARK (1ULL << 63) /* still reserved; marks were left */
 #define GATHER_BYTES (~GATHER_UNMARK)
 
 /* Add a range, making room first if there is none. */
 void dma_gather_add(struct dma_gather *gather, dma_addr_t iova, uint64_t size, bool unmark);
+/* Make final what was gathered, now. */
+void dma_gather_flush(struct dma_gather *gather);
 /* Buffers that are settled with the gather's next invalidation. */
 void dma_gather_add_bounced(struct dma_gather *gather, const struct bounce_list *bounced);
 

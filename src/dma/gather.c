@@ -42,7 +42,7 @@ uint64_t dma_gather_mark(struct dma_gather *gather, struct dma_slot *slot)
 	return gather->mark;
 }
 
-static void flush(struct dma_gather *gather)
+void dma_gather_flush(struct dma_gather *gather)
 {
 	struct backend_range ranges[DMA_GATHER_RANGES];
 	struct dma_space *space = gather->space;
@@ -90,7 +90,7 @@ static void flush(struct dma_gather *gather)
 void dma_gather_add(struct dma_gather *gather, dma_addr_t iova, uint64_t size, bool unmark)
 {
 	if (unlikely(gather->count == DMA_GATHER_RANGES))
-		flush(gather);
+		dma_gather_flush(gather);
 #ifdef SABOTAGE_REUSE_GATHERED_IOVA
 	if (!unmark)
 		iova_give_back(&gather->space->iova, slot_iova(dma_slot(gather->space)),
@@ -115,7 +115,7 @@ void dma_gather_end(struct dma_gather *gather)
 	struct base_observer *observer = gather->space ? dma_observer(gather->space->be) : NULL;
 
 	if (gather->space && gather->count && !dma_space_check(gather->space))
-		flush(gather);
+		dma_gather_flush(gather);
 	if (observer)
 		observer->ops->gather_ended(observer, gather);
 	gather->count = 0;

@@ -123,14 +123,14 @@ static dma_addr_t map_iova(struct dma_dev *dev, phys_addr_t phys, size_t size, e
 }
 
 static dma_addr_t map_bounced(struct dma_dev *dev, phys_addr_t phys, size_t size,
-			      enum dma_data_direction dir, unsigned long attrs)
+			      enum iova_kind kind, enum dma_data_direction dir, unsigned long attrs)
 {
 	phys_addr_t lent;
 	dma_addr_t addr;
 
 	if (dma_lend(dev, phys, size, GRANULE_MASK, dev->min_align_mask, dir, attrs, &lent))
 		return DMA_MAPPING_ERROR;
-	addr = map_iova(dev, lent, size, IOVA_SETTLED, dir, attrs);
+	addr = map_iova(dev, lent, size, kind, dir, attrs);
 	if (addr == DMA_MAPPING_ERROR)
 		dma_take_back(lent);
 	return addr;
@@ -142,7 +142,9 @@ static enum iova_kind plain_kind(const struct dma_dev *dev)
 	return dev->lazy ? IOVA_LAZY : IOVA_STREAMING;
 }
 
+/* Of kind @settled, if there is something to settle when it ends, and of @plain if not. */
 static dma_addr_t map_translated(struct dma_dev *dev, phys_addr_t phys, size_t size,
+				 enum iova_kind plain, enum iova_kind settled,
 				 enum dma_data_direction dir, unsigned long attrs)
 {
 	if (attrs & DMA_ATTR_CC_SHARED) {
@@ -160,10 +162,9 @@ static dma_addr_t map_translated(struct dma_dev *dev, phys_addr_t phys, size_t s
 	}
 	switch (map_reach(dev, phys, size, dir, attrs)) {
 	case REACH_ITSELF:
-		return map_iova(dev, phys, size, dev->noncoherent ? IOVA_SETTLED : plain_kind(dev),
-				dir, attrs);
+		return map_iova(dev, phys, size, dev->noncoherent ? settled : plain, dir, attrs);
 	case REACH_BOUNCED:
-		return map_bounced(dev, phys, size, dir, attrs);
+		return map_bounced(dev, phys, size, settled, dir, attrs);
 	case REACH_REFUSED:
 		break;
 	}
@@ -208,7 +209,18 @@ static __cold dma_addr_t map_any(struct dma_dev *dev, phys_addr_t phys, size_t s
 		return DMA_MAPPING_ERROR;
 	if (!dev->be->translates)
 		return map_direct(dev, phys, size, dir, attrs);
-	return map_translated(dev, phys, size, dir, attrs);
+	return map_translated(dev, phys, size, plain_kind(dev), IOVA_SETTLED, dir, attrs);
+}
+
+dma_addr_t dma_map_entry(struct dma_dev *dev, phys_addr_t phys, size_t size,
+			 enum dma_data_direction dir, unsigned long attrs)
+{
+	if (dev->ahead)
+		return dma_premap_map(dev, phys, size, dir, attrs & ~DMA_ATTR_CC_SHARED);
+	if (!dev->be->translates)
+		return map_direct(dev, phys, size, dir, attrs);
+	return map_translated(dev, phys, size, IOVA_SG_ENTRY, IOVA_SG_ENTRY, dir,
+			      attrs & ~DMA_ATTR_CC_SHARED);
 }
 
 /* The short way in a lazy space, which the strict one has refused. */
@@ -279,18 +291,31 @@ dma_addr_t dma_map_phys(struct dma_dev *dev, phys_addr_t phys, size_t size,
 	return map(dev, phys, size, dir, attrs);
 }
 
-/* Whether an unmap ends such a range. */
-static bool is_streaming(enum iova_kind kind)
+/* What the unmap calls are for. */
+static bool is_mapping(enum iova_kind kind)
 {
 	return kind == IOVA_STREAMING || kind == IOVA_SETTLED || kind == IOVA_LAZY;
 }
 
-/*
- * How many granules to take away at @addr; 0: nothing is mapped there. What is
- * mapped with another size goes whole, and is misuse.
- */
-static __cold uint64_t unmap_mismatch(struct dma_dev *dev, dma_addr_t addr, size_t size,
-				      enum iova_kind *kind)
+static bool is_of_list(enum iova_kind kind)
+{
+	return kind == IOVA_SG || kind == IOVA_SG_ENTRY;
+}
+
+/* Whether an unmap ends such a range, be it the wrong call. */
+static bool is_streaming(enum iova_kind kind)
+{
+	return is_mapping(kind) || is_of_list(kind);
+}
+
+/* By what a mapping that was unmapped by the wrong call was made. */
+static const char *made_by(enum iova_kind kind)
+{
+	return is_of_list(kind) ? "dma_map_sg_attrs()" : "dma_map_phys()";
+}
+
+__cold uint64_t dma_unmap_mismatch(struct dma_dev *dev, dma_addr_t addr, uint64_t size,
+				   enum iova_kind *kind)
 {
 	struct dma_space *space = dev->space;
 	struct dma_slot *slot = dma_slot(space);
@@ -300,10 +325,10 @@ static __cold uint64_t unmap_mismatch(struct dma_dev *dev, dma_addr_t addr, size
 	if (pages && is_streaming(*kind) &&
 	    !iova_retire(&space->iova, slot_iova(slot), pfn, pages, *kind)) {
 		dma_misuse(space,
-			   "unmap of %zu bytes at 0x%llx: %llu bytes are mapped there; all of it "
-			   "was unmapped",
-			   size, (unsigned long long)addr,
-			   (unsigned long long)(pages << GRANULE_SHIFT));
+			   "unmap of %llu bytes at 0x%llx: %llu bytes are mapped there, with %s; "
+			   "all of it was unmapped",
+			   (unsigned long long)size, (unsigned long long)addr,
+			   (unsigned long long)(pages << GRANULE_SHIFT), made_by(*kind));
 		return pages;
 	}
 	if (addr == DMA_MAPPING_ERROR)
@@ -344,12 +369,12 @@ static uint64_t retire_mapping(struct dma_dev *dev, struct dma_slot *slot, dma_a
 	if (dev->noncoherent || dev->space->lazy ||
 	    __atomic_load_n(&dev->space->bounced, __ATOMIC_RELAXED)) {
 		iova_live(iova, pfn, kind);
-		if (!is_streaming(*kind))
+		if (!is_mapping(*kind))
 			*kind = IOVA_STREAMING;
 	}
 	if (likely(pages && !iova_retire(iova, slot_iova(slot), pfn, pages, *kind)))
 		return pages;
-	return unmap_mismatch(dev, addr, size, kind);
+	return dma_unmap_mismatch(dev, addr, size, kind);
 }
 
 /*
@@ -373,6 +398,32 @@ static void unmap_direct(struct dma_dev *dev, dma_addr_t addr, enum dma_data_dir
 	bounce_list_finish(&list);
 }
 
+void dma_take_mapping(struct dma_dev *dev, dma_addr_t addr, size_t size, uint64_t pages,
+		      enum iova_kind kind, enum dma_data_direction dir, unsigned long attrs,
+		      struct dma_gather *gather, bool lazy)
+{
+	bool settled = kind == IOVA_SETTLED || kind == IOVA_SG_ENTRY;
+	bool queued = kind == IOVA_LAZY || (kind == IOVA_SG && dev->lazy);
+	struct dma_slot *slot = dma_slot(dev->space);
+
+	slot_count(slot, &slot->frees, 1);
+	dma_take_away(dev->space, &(struct dma_removal){
+					  .iova = addr & ~GRANULE_MASK,
+					  .size = pages << GRANULE_SHIFT,
+					  .linked = pages << GRANULE_SHIFT,
+					  .after = RELEASE_IOVA,
+					  .gather = gather,
+					  .lazy = lazy && queued,
+					  .what = "unmap",
+					  .told = kind == IOVA_SG,
+					  .settle = settled ? dev : NULL,
+					  .addr = addr,
+					  .bytes = size,
+					  .dir = dir,
+					  .attrs = attrs,
+				  });
+}
+
 /* Whether an unmap may be queued. What was given a gather, fitting or not, is never lazy. */
 enum unmap_how { UNMAP, UNMAP_STRICT };
 
@@ -380,12 +431,10 @@ static __cold void unmap_any(struct dma_dev *dev, dma_addr_t addr, size_t size,
 			     enum dma_data_direction dir, unsigned long attrs,
 			     struct dma_gather *gather, enum unmap_how how)
 {
-	struct dma_space *space = dev->space;
 	enum iova_kind kind;
-	struct dma_slot *slot;
 	uint64_t pages;
 
-	if (dma_space_check(space))
+	if (dma_space_check(dev->space))
 		return;
 	if (dev->ahead) {
 		dma_premap_unmap(dev, addr, size, dir, attrs);
@@ -397,25 +446,30 @@ static __cold void unmap_any(struct dma_dev *dev, dma_addr_t addr, size_t size,
 	}
 	if (attrs & DMA_ATTR_CC_SHARED)
 		return;
-	slot = dma_slot(space);
-	pages = retire_mapping(dev, slot, addr, size, &kind);
-	if (!pages)
+	pages = retire_mapping(dev, dma_slot(dev->space), addr, size, &kind);
+	if (pages)
+		dma_take_mapping(dev, addr, size, pages, kind, dir, attrs, gather, how == UNMAP);
+}
+
+void dma_unmap_entry(struct dma_dev *dev, dma_addr_t addr, size_t size, enum dma_data_direction dir,
+		     unsigned long attrs, struct dma_gather *gather)
+{
+	struct iova_cache *cache = slot_iova(dma_slot(dev->space));
+	uint64_t pages = pages_of(addr, size);
+	enum iova_kind kind = IOVA_SG_ENTRY;
+
+	if (dev->ahead) {
+		dma_premap_unmap(dev, addr, size, dir, attrs);
 		return;
-	slot_count(slot, &slot->frees, 1);
-	dma_take_away(space, &(struct dma_removal){
-				     .iova = addr & ~GRANULE_MASK,
-				     .size = pages << GRANULE_SHIFT,
-				     .linked = pages << GRANULE_SHIFT,
-				     .after = RELEASE_IOVA,
-				     .gather = gather,
-				     .lazy = how == UNMAP && kind == IOVA_LAZY,
-				     .what = "unmap",
-				     .settle = kind == IOVA_SETTLED ? dev : NULL,
-				     .addr = addr,
-				     .bytes = size,
-				     .dir = dir,
-				     .attrs = attrs,
-			     });
+	}
+	if (!dev->be->translates) {
+		unmap_direct(dev, addr, dir, attrs);
+		return;
+	}
+	if (iova_retire(&dev->space->iova, cache, addr >> GRANULE_SHIFT, pages, kind))
+		pages = dma_unmap_mismatch(dev, addr, size, &kind);
+	if (pages)
+		dma_take_mapping(dev, addr, size, pages, kind, dir, attrs, gather, false);
 }
 
 static __always_inline bool is_page(dma_addr_t addr, size_t size, unsigned long attrs)

@@ -5,12 +5,6 @@
  */
 #include "dma/dma.h"
 
-/* Whether the calls can do anything for the device. */
-static bool may_need_sync(const struct dma_dev *dev)
-{
-	return dev->noncoherent || __atomic_load_n(&dev->bounced, __ATOMIC_RELAXED);
-}
-
 /* Bytes from @phys on: cache first, then the buffer, which the CPU then has from memory. */
 static void piece_for_cpu(struct dma_dev *dev, phys_addr_t phys, uint64_t size)
 {
@@ -96,6 +90,18 @@ void dma_sync_pieces_for_cpu(struct dma_dev *dev, dma_addr_t addr, size_t size)
 	sync_pieces(dev, addr, size, piece_for_cpu);
 }
 
+void dma_sync_range(struct dma_dev *dev, dma_addr_t addr, size_t size, enum dma_data_direction dir,
+		    bool for_device)
+{
+	if (for_device) {
+		/* Lines that the CPU has written must not go over the device's bytes later. */
+		if (dir != DMA_FROM_DEVICE || dev->noncoherent)
+			sync_pieces(dev, addr, size, piece_for_device);
+	} else if (dir != DMA_TO_DEVICE) {
+		sync_pieces(dev, addr, size, piece_for_cpu);
+	}
+}
+
 static void sync(struct dma_dev *dev, dma_addr_t addr, size_t size, enum dma_data_direction dir,
 		 bool for_device)
 {
@@ -110,15 +116,8 @@ static void sync(struct dma_dev *dev, dma_addr_t addr, size_t size, enum dma_dat
 			   (unsigned long long)addr, (int)dir);
 		return;
 	}
-	if (likely(!may_need_sync(dev)))
-		return;
-	if (for_device) {
-		/* Lines that the CPU has written must not go over the device's bytes later. */
-		if (dir != DMA_FROM_DEVICE || dev->noncoherent)
-			sync_pieces(dev, addr, size, piece_for_device);
-	} else if (dir != DMA_TO_DEVICE) {
-		sync_pieces(dev, addr, size, piece_for_cpu);
-	}
+	if (unlikely(dma_may_need_sync(dev)))
+		dma_sync_range(dev, addr, size, dir, for_device);
 }
 
 void dma_sync_single_for_cpu(struct dma_dev *dev, dma_addr_t addr, size_t size,
@@ -153,7 +152,7 @@ bool dma_need_sync(struct dma_dev *dev, dma_addr_t addr)
 {
 	phys_addr_t phys;
 
-	if (likely(!may_need_sync(dev)))
+	if (likely(!dma_may_need_sync(dev)))
 		return false;
 	return dev->noncoherent ||
 	       (dev->be->ops->lookup(dev->be, addr, &phys) && bounce_find(phys));

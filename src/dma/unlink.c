@@ -172,7 +172,9 @@ static __always_inline void take_away(struct dma_space *space, const struct dma_
 		return;
 	}
 	taken.marks |= mark != 0;
-	if (unlikely(r->lazy) && slot->ring && !taken.marks && !taken.misuse) {
+	/* Holes that were told of are none; a cut is. */
+	if (unlikely(r->lazy) && slot->ring && !taken.marks &&
+	    (!taken.misuse || (r->told && !taken.removed.cut))) {
 		dma_lazy_add(space, slot, r->iova >> GRANULE_SHIFT, r->size >> GRANULE_SHIFT,
 			     taken.removed.free_tables);
 		return;

@@ -69,6 +69,8 @@ enum iova_kind {
 	IOVA_ALLOCATED = 4, /* memory of the library's own came with it */
 	IOVA_AHEAD = 5, /* mapped ahead, until its region is unregistered */
 	IOVA_LAZY = 6, /* streaming, and the end of it may wait for others */
+	IOVA_SG = 7, /* a scatter-gather list */
+	IOVA_SG_ENTRY = 8, /* an entry of one, with something to settle when it ends */
 };
 
 /*

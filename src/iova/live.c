@@ -148,6 +148,9 @@ static const char *kind_name(enum iova_kind kind)
 		return "allocated";
 	case IOVA_AHEAD:
 		return "premapped";
+	case IOVA_SG:
+	case IOVA_SG_ENTRY:
+		return "scatter-gather";
 	default:
 		return "streaming";
 	}
@@ -170,9 +173,9 @@ int iova_retire_slow(struct iova_space *space, struct iova_cache *cache, uint64_
 				  "asked to free %llu granules of %s IOVA at granule %#llx, where "
 				  "%llu granules of %s IOVA are live; free a range as it was "
 				  "reserved",
-				  (unsigned long long)pages,
-				  kind_name(kind), (unsigned long long)pfn,
-				  (unsigned long long)live_pages, kind_name(live_kind));
+				  (unsigned long long)pages, kind_name(kind),
+				  (unsigned long long)pfn, (unsigned long long)live_pages,
+				  kind_name(live_kind));
 	/* The rest of a long record may stay: alone it says nothing. */
 	record = iova_record(cache ? iova_chunk(space, cache, pfn) : iova_records_find(space, pfn),
 			     pfn);

@@ -46,7 +46,8 @@ static void registering(void **state, const char *options, const char *uri, uint
 			assert_int_equal(
 				dma_map_phys(d.dev, phys, regions[i].size, DMA_TO_DEVICE, 0), addr);
 			assert_int_equal(dma_unpremap(d.dev, phys, regions[i].size), 0);
-			assert_int_equal(base_alloc_fail(0), 0);
+			/* Misuse checks may have asked for more records, and do without. */
+			assert_true(!base_alloc_fail(0) || dma_debug_enabled(d.space));
 			device_close(&d, 0);
 		}
 	}

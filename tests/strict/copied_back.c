@@ -155,7 +155,9 @@ unsigned int copied_back(void)
 		for (size_t w = 0; w < nr_ways; w++) {
 			bool back;
 
-			if (ways[w].uncopied || (ways[w].partial && devices[i].noncoherent))
+			/* Memory mapped ahead is itself, or refused. */
+			if (ways[w].ahead || ways[w].uncopied ||
+			    (ways[w].partial && devices[i].noncoherent))
 				continue;
 			back = comes_back(dev, &ways[w], buffer, false);
 			for (unsigned int r = 0; r < races && back; r++)
@@ -243,6 +245,8 @@ unsigned int neighbours(void)
 	for (unsigned int round = 0; round < ROUNDS; round++) {
 		const struct way *way = &ways[next_random(&random) % nr_ways];
 
+		if (way->ahead)
+			continue;
 		seen += among_neighbours(dev, way, memory, 1 + next_random(&random) % (PAGE - 1),
 					 &prying);
 	}

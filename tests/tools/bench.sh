@@ -31,9 +31,9 @@ done
 names="raw_scalar clear_256 empty_call unrelated_iotlb_hit_rate checked_map_unmap_4k
 	checked_link_page_256 checked_transaction_256 bounce_map_unmap_4k
 	bounce_map_unmap_4k_2threads premap_translate_1k premap_translate_64k
-	premap_translate_1m premap_map_1k lazy_map_unmap_4k"
+	premap_translate_1m premap_map_1k lazy_map_unmap_4k map_sg_256"
 for figure in link_vec_256 link_page_256 destroy_256 transaction_1 transaction_16 transaction_256 \
-	transaction_512 map_unmap_4k iova_alloc_free_1; do
+	transaction_512 map_unmap_4k iova_alloc_free_1 sg_transaction_256; do
 	for variant in '' _busy _gather32 _busy_gather32; do
 		names="$names $figure$variant"
 	done
