@@ -53,9 +53,11 @@ void pci_names_find(struct pci_names *names, uint16_t vendor, uint16_t device, c
 		    size_t size)
 {
 	text[0] = '\0';
+	/* Not from udev's list as well: libpci leaks memory where there is none. */
 	if (names)
 		pci_lookup_name((struct pci_access *)names, text, (int)size,
-				PCI_LOOKUP_VENDOR | PCI_LOOKUP_DEVICE | PCI_LOOKUP_NO_NUMBERS,
+				PCI_LOOKUP_VENDOR | PCI_LOOKUP_DEVICE | PCI_LOOKUP_NO_NUMBERS |
+					PCI_LOOKUP_NO_HWDB,
 				vendor, device);
 }
 
