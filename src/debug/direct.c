@@ -62,7 +62,6 @@ bool direct_add(struct debug *debug, const struct debug_range *range)
 	pthread_mutex_lock(&debug->direct_lock);
 	record->next = debug->direct[bucket];
 	debug->direct[bucket] = record;
-	debug->nr_live++;
 	if (range_pages(range) > debug->longest)
 		debug->longest = range_pages(range);
 	pthread_mutex_unlock(&debug->direct_lock);
@@ -117,7 +116,6 @@ bool direct_take(struct debug *debug, const struct debug_range *range, struct de
 		else
 			debug->dead_oldest = record;
 		debug->dead_newest = record;
-		debug->nr_live--;
 	}
 	pthread_mutex_unlock(&debug->direct_lock);
 	return record;
@@ -175,10 +173,11 @@ static void look_at(struct search *search, const struct debug_range *range)
 /* Back from the address as far as the longest mapping, or through all there are. */
 static bool search_all(struct debug *debug, struct search *search)
 {
-	uint64_t pfn = search->addr >> GRANULE_SHIFT, steps = debug->longest + 1;
+	uint64_t pfn = search->addr >> GRANULE_SHIFT, steps;
 	struct debug_direct *record;
 
 	pthread_mutex_lock(&debug->direct_lock);
+	steps = debug->longest + 1;
 	if (steps > DIRECT_BUCKETS)
 		steps = DIRECT_BUCKETS;
 	for (uint64_t i = 0; i < steps; i++) {

@@ -185,7 +185,7 @@ struct debug {
 	pthread_mutex_t direct_lock;
 	struct debug_direct *direct[DIRECT_BUCKETS];
 	struct debug_direct *dead_oldest, *dead_newest;
-	uint64_t nr_live, nr_dead;
+	uint64_t nr_dead;
 	uint64_t longest; /* granules of the longest mapping ever */
 
 	pthread_mutex_t shared_lock;
