@@ -278,7 +278,7 @@ static void in_a_forked_child(void **state)
 	(void)state;
 	if (!child) {
 		const struct dma_memory_desc desc = bar_desc(&bar);
-		struct dma_dev *dev;
+		struct dma_dev *dev = NULL;
 		bool fine = state_of(&near, base) == PCI_P2PDMA_MAP_NOT_SUPPORTED &&
 			    pcim_p2pdma_init(near.dev) == -EPERM &&
 			    pci_p2pdma_remove_resource(provider.dev, 0) == -EPERM &&
