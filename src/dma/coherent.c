@@ -260,6 +260,17 @@ void dma_block_destroy(struct dma_dev *dev, const struct dma_block_end *end)
 
 /* The calls. */
 
+static void *allocate(struct dma_dev *dev, const struct dma_block_request *request,
+		      dma_addr_t *dma_handle)
+{
+	struct dma_block *block = dma_block_create(dev, request);
+
+	if (!block)
+		return NULL;
+	*dma_handle = block->addr;
+	return block->key;
+}
+
 void *dma_alloc_attrs(struct dma_dev *dev, size_t size, dma_addr_t *dma_handle, unsigned long attrs)
 {
 	const struct dma_block_request request = {
@@ -268,14 +279,9 @@ void *dma_alloc_attrs(struct dma_dev *dev, size_t size, dma_addr_t *dma_handle, 
 		.dir = DMA_BIDIRECTIONAL,
 		.attrs = attrs,
 	};
-	struct dma_block *block;
 
 	DMA_CALLED();
-	block = dma_block_create(dev, &request);
-	if (!block)
-		return NULL;
-	*dma_handle = block->addr;
-	return block->key;
+	return allocate(dev, &request, dma_handle);
 }
 
 void dma_free_attrs(struct dma_dev *dev, size_t size, void *cpu_addr, dma_addr_t dma_handle,
@@ -303,14 +309,9 @@ void *dma_alloc_pages(struct dma_dev *dev, size_t size, dma_addr_t *dma_handle,
 		.kind = BASE_BLOCK_PAGES,
 		.dir = dir,
 	};
-	struct dma_block *block;
 
 	DMA_CALLED();
-	block = dma_block_create(dev, &request);
-	if (!block)
-		return NULL;
-	*dma_handle = block->addr;
-	return block->key;
+	return allocate(dev, &request, dma_handle);
 }
 
 void dma_free_pages(struct dma_dev *dev, size_t size, void *pages, dma_addr_t dma_handle,

@@ -28,15 +28,15 @@ static void seen_both_ways(const char *uri, size_t size)
 	assert_non_null(cpu);
 	assert_int_equal((uintptr_t)cpu % alignment_of(size), 0);
 	assert_int_equal(addr % alignment_of(size), 0);
-	assert_all(cpu, bytes, 0);
+	assert_holds(cpu, bytes, 0);
 	assert_device_sees(&d, addr, size, 0);
 	memset(cpu, 0x5a, size);
 	assert_device_sees(&d, addr, size, 0x5a);
 	device_fills(&d, addr, size, 0xa5);
-	assert_all(cpu, size, 0xa5);
+	assert_holds(cpu, size, 0xa5);
 	/* Whole granules are the device's, and nothing beyond. */
 	device_fills(&d, addr, bytes, 0x77);
-	assert_all(cpu, bytes, 0x77);
+	assert_holds(cpu, bytes, 0x77);
 	if (is_direct(uri)) {
 		assert_int_equal(addr, (uintptr_t)cpu);
 	} else {
@@ -186,7 +186,7 @@ static void low_memory(void **state)
 					fail_msg("%s", dma_last_error());
 				assert_true(addr[j] + size - 1 <= DMA_BIT_MASK(32));
 				device_fills(&d, addr[j], PAGE, (unsigned int)j);
-				assert_all(cpu[j], PAGE, (unsigned int)j);
+				assert_holds(cpu[j], PAGE, (unsigned int)j);
 			}
 			for (size_t j = 0; j < NR; j++)
 				dma_free_coherent(d.dev, j % 50 ? PAGE * (1 + j % 5) : MIB, cpu[j],
@@ -222,7 +222,7 @@ static void attributes(void **state)
 
 			assert_non_null(cpu);
 			device_fills(&d, addr, 3 * PAGE, 9);
-			assert_all(cpu, 3 * PAGE, 9);
+			assert_holds(cpu, 3 * PAGE, 9);
 			dma_free_attrs(d.dev, 3 * PAGE, cpu, addr, fine[i]);
 		}
 		device_close(&d, 0);

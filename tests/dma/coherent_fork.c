@@ -3,16 +3,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "child.h"
 #include "coherent.h"
-
-#define MUST(condition)                                                                    \
-	do {                                                                               \
-		if (!(condition)) {                                                        \
-			fprintf(stderr, "child: line %d: %s (%s)\n", __LINE__, #condition, \
-				dma_last_error());                                         \
-			_exit(1);                                                          \
-		}                                                                          \
-	} while (0)
 
 struct inherited {
 	struct device d;

@@ -3,18 +3,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "child.h"
 #include "dma/dma.h"
 #include "setup.h"
-
-/* In the child: the line that failed is the exit status, as far as it fits. */
-#define MUST(condition)                                                                    \
-	do {                                                                               \
-		if (!(condition)) {                                                        \
-			fprintf(stderr, "child: line %d: %s (%s)\n", __LINE__, #condition, \
-				dma_last_error());                                         \
-			_exit(1);                                                          \
-		}                                                                          \
-	} while (0)
 
 struct inherited {
 	struct device d;

@@ -20,16 +20,16 @@ static void fresh_and_stale(void **state)
 	memset(memory, 0x11, 3 * PAGE);
 	link_at(&d, &iova, 0, memory, 3 * PAGE);
 	assert_int_equal(dma_iova_sync(d.dev, &iova, 0, 3 * PAGE), 0);
-	assert_sees(&d, iova.addr, 3 * PAGE, 0x11);
+	assert_device_sees(&d, iova.addr, 3 * PAGE, 0x11);
 	memset(memory, 0x22, 3 * PAGE);
-	assert_sees(&d, iova.addr, 3 * PAGE, 0x11);
+	assert_device_sees(&d, iova.addr, 3 * PAGE, 0x11);
 	/* Making links visible is not making bytes visible. */
 	assert_int_equal(dma_iova_sync(d.dev, &iova, 0, 3 * PAGE), 0);
-	assert_sees(&d, iova.addr, 3 * PAGE, 0x11);
+	assert_device_sees(&d, iova.addr, 3 * PAGE, 0x11);
 	dma_sync_single_for_device(d.dev, iova.addr + PAGE, PAGE, DMA_BIDIRECTIONAL);
-	assert_sees(&d, iova.addr, PAGE, 0x11);
-	assert_sees(&d, iova.addr + PAGE, PAGE, 0x22);
-	assert_sees(&d, iova.addr + 2 * PAGE, PAGE, 0x11);
+	assert_device_sees(&d, iova.addr, PAGE, 0x11);
+	assert_device_sees(&d, iova.addr + PAGE, PAGE, 0x22);
+	assert_device_sees(&d, iova.addr + 2 * PAGE, PAGE, 0x11);
 
 	device_fills(&d, iova.addr + PAGE, 2 * PAGE, 0x33);
 	assert_holds(memory, 3 * PAGE, 0x22);
@@ -44,10 +44,10 @@ static void fresh_and_stale(void **state)
 
 	/* The same place for other memory, and for this again. */
 	link_at(&d, &iova, 0, memory + PAGE, 2 * PAGE);
-	assert_sees(&d, iova.addr, 2 * PAGE, 0x33);
+	assert_device_sees(&d, iova.addr, 2 * PAGE, 0x33);
 	unlink_at(&d, &iova, 0, 2 * PAGE);
 	link_at(&d, &iova, 0, memory, PAGE);
-	assert_sees(&d, iova.addr, PAGE, 0x11);
+	assert_device_sees(&d, iova.addr, PAGE, 0x11);
 	destroy(&d, &iova, PAGE);
 	device_close(&d, 0);
 	free(memory);
@@ -73,7 +73,7 @@ static void ends(void **state)
 		assert_int_equal(link_it(&d, &iova, 0, memory, 2 * PAGE, dir, 0), 0);
 		memset(memory, 0x22, 2 * PAGE);
 		if (dir == DMA_TO_DEVICE)
-			assert_sees(&d, iova.addr, 2 * PAGE, 0x11);
+			assert_device_sees(&d, iova.addr, 2 * PAGE, 0x11);
 		else
 			device_fills(&d, iova.addr, PAGE, 0x33);
 		assert_holds(memory, 2 * PAGE, 0x22);
@@ -120,7 +120,7 @@ static void many_scattered_pages(void **state)
 							   DMA_BIDIRECTIONAL, 0),
 					 0);
 		assert_int_equal(dma_iova_sync(d.dev, &iova, 0, PIECES * PAGE), 0);
-		assert_sees(&d, iova.addr, PIECES * PAGE, 0x11);
+		assert_device_sees(&d, iova.addr, PIECES * PAGE, 0x11);
 		for (unsigned int i = 0; i < PIECES; i++)
 			device_fills(&d, iova.addr + i * PAGE, PAGE, i + 1);
 		assert_holds(memory, 2 * PIECES * PAGE, 0x11);
@@ -166,7 +166,7 @@ static void large_entries(void **state)
 	for (size_t i = 0; i < PAGES + 2; i++)
 		bytes += vec[i].len;
 	assert_int_equal(stats_of(&d).bytes_mapped, bytes);
-	assert_sees(&d, iova.addr, bytes, 0x11);
+	assert_device_sees(&d, iova.addr, bytes, 0x11);
 	device_fills(&d, iova.addr, bytes, 0x22);
 	destroy(&d, &iova, bytes);
 	for (size_t i = 0; i < PAGES; i++) {
@@ -196,7 +196,7 @@ static void whole_units(void **state)
 		for (size_t at = 0; at < 4 * MIB; at += PAGE)
 			link_at(&d, &iova, at, e.at + at, PAGE);
 		assert_int_equal(dma_iova_sync(d.dev, &iova, 0, 4 * MIB), 0);
-		assert_sees(&d, iova.addr, 4 * MIB, 0x11 + cut);
+		assert_device_sees(&d, iova.addr, 4 * MIB, 0x11 + cut);
 		device_fills(&d, iova.addr, 4 * MIB, 0x12 + cut);
 		misuse = misuse_expect(&d);
 		if (cut) {
@@ -249,7 +249,7 @@ static void heads_and_tails(void **state)
 		memset(memory, 0x22, offset);
 		memset(at + size, 0x22, 5 * PAGE - offset - size);
 		if (dir != DMA_FROM_DEVICE)
-			assert_sees(&d, iova.addr, size, 0x11);
+			assert_device_sees(&d, iova.addr, size, 0x11);
 		if (dir != DMA_TO_DEVICE) {
 			device_fills(&d, iova.addr, size, 0x33);
 			assert_holds(at, size, 0x11);
@@ -291,7 +291,7 @@ static void vectors(void **state)
 	memset(memory + 3 * PAGE, 0x22, PAGE);
 	memset(memory + 6 * PAGE, 0x22, PAGE);
 	memset(memory + 7 * PAGE + 33, 0x22, PAGE - 33);
-	assert_sees(&d, iova.addr, size, 0x11);
+	assert_device_sees(&d, iova.addr, size, 0x11);
 	device_fills(&d, iova.addr, size, 0x33);
 	destroy(&d, &iova, size);
 	assert_holds(memory, 300, 0x22);
@@ -323,10 +323,10 @@ static void one_of_several(void **state)
 	assert_holds(memory + 2 * PAGE, PAGE, 0x22);
 	assert_holds(memory + 3 * PAGE, 2 * PAGE, 0x11);
 	assert_refused(&d, iova.addr + PAGE);
-	assert_sees(&d, iova.addr, PAGE, 0x22);
-	assert_sees(&d, iova.addr + 2 * PAGE, PAGE, 0x22);
+	assert_device_sees(&d, iova.addr, PAGE, 0x22);
+	assert_device_sees(&d, iova.addr + 2 * PAGE, PAGE, 0x22);
 	link_at(&d, &iova, PAGE, memory + 3 * PAGE, PAGE);
-	assert_sees(&d, iova.addr + PAGE, PAGE, 0x11);
+	assert_device_sees(&d, iova.addr + PAGE, PAGE, 0x11);
 	destroy(&d, &iova, 3 * PAGE);
 	assert_holds(memory, PAGE, 0x22);
 	assert_holds(memory + PAGE, PAGE, 0x11);
@@ -466,10 +466,10 @@ static void skipping_the_first_sync(void **state)
 		link_it(&d, &iova, 0, memory, 2 * PAGE, DMA_BIDIRECTIONAL, DMA_ATTR_SKIP_CPU_SYNC),
 		0);
 	assert_int_equal(dma_iova_sync(d.dev, &iova, 0, 2 * PAGE), 0);
-	assert_sees(&d, iova.addr, 2 * PAGE, POISON);
+	assert_device_sees(&d, iova.addr, 2 * PAGE, POISON);
 	dma_sync_single_for_device(d.dev, iova.addr, PAGE, DMA_BIDIRECTIONAL);
-	assert_sees(&d, iova.addr, PAGE, 0x11);
-	assert_sees(&d, iova.addr + PAGE, PAGE, POISON);
+	assert_device_sees(&d, iova.addr, PAGE, 0x11);
+	assert_device_sees(&d, iova.addr + PAGE, PAGE, POISON);
 	device_fills(&d, iova.addr, 2 * PAGE, 0x22);
 	dma_iova_destroy(d.dev, &iova, 2 * PAGE, DMA_BIDIRECTIONAL, DMA_ATTR_SKIP_CPU_SYNC);
 	assert_holds(memory, 2 * PAGE, 0x11);
@@ -489,9 +489,9 @@ static void as_registers(void **state)
 	memset(memory, 0x11, 2 * PAGE);
 	assert_int_equal(link_it(&d, &iova, 0, memory, 2 * PAGE, DMA_BIDIRECTIONAL, DMA_ATTR_MMIO),
 			 0);
-	assert_sees(&d, iova.addr, 2 * PAGE, 0x11);
+	assert_device_sees(&d, iova.addr, 2 * PAGE, 0x11);
 	memset(memory, 0x22, 2 * PAGE);
-	assert_sees(&d, iova.addr, 2 * PAGE, 0x22);
+	assert_device_sees(&d, iova.addr, 2 * PAGE, 0x22);
 	device_fills(&d, iova.addr, PAGE, 0x33);
 	assert_holds(memory, PAGE, 0x33);
 	dma_iova_unlink(d.dev, &iova, 0, 2 * PAGE, DMA_BIDIRECTIONAL, DMA_ATTR_MMIO);
@@ -499,9 +499,9 @@ static void as_registers(void **state)
 	assert_holds(memory + PAGE, PAGE, 0x22);
 	/* And in the common way again: another view from now on. */
 	link_at(&d, &iova, 0, memory, 2 * PAGE);
-	assert_sees(&d, iova.addr, PAGE, 0x33);
+	assert_device_sees(&d, iova.addr, PAGE, 0x33);
 	memset(memory, 0x44, 2 * PAGE);
-	assert_sees(&d, iova.addr, PAGE, 0x33);
+	assert_device_sees(&d, iova.addr, PAGE, 0x33);
 	destroy(&d, &iova, 2 * PAGE);
 	device_close(&d, 0);
 	free(memory);
@@ -577,10 +577,10 @@ static void no_cpu_mapping(void **state)
 						   DMA_ATTR_SKIP_CPU_SYNC),
 				 0);
 	}
-	assert_sees(&d, iova.addr, PAGE, POISON);
-	assert_sees(&d, iova.addr + PAGE, 4 * PAGE, 0x66);
+	assert_device_sees(&d, iova.addr, PAGE, POISON);
+	assert_device_sees(&d, iova.addr + PAGE, 4 * PAGE, 0x66);
 	dma_sync_single_for_device(d.dev, iova.addr, PAGE, DMA_BIDIRECTIONAL);
-	assert_sees(&d, iova.addr, PAGE, 0x11);
+	assert_device_sees(&d, iova.addr, PAGE, 0x11);
 	misuse = misuse_expect(&d);
 	dma_sync_single_for_cpu(d.dev, iova.addr + 2 * PAGE, 1, DMA_BIDIRECTIONAL);
 	misuse_check(&d, misuse, 1);
@@ -616,14 +616,14 @@ static void both_kinds_in_a_space(void **state)
 	for (unsigned int i = 0; i < 2; i++) {
 		dma_addr_t addr = i ? other.addr : iova.addr;
 
-		assert_sees(&d, addr, PAGE, 0x11);
-		assert_sees(&coherent, addr, PAGE, 0x22);
+		assert_device_sees(&d, addr, PAGE, 0x11);
+		assert_device_sees(&coherent, addr, PAGE, 0x22);
 	}
 	/* The coherent one's end copies nothing. */
 	device_fills(&d, other.addr, PAGE, 0x33);
 	destroy(&coherent, &other, PAGE);
 	assert_holds(memory, 2 * PAGE, 0x22);
-	assert_sees(&d, iova.addr, PAGE, 0x33);
+	assert_device_sees(&d, iova.addr, PAGE, 0x33);
 	destroy(&d, &iova, PAGE);
 	assert_holds(memory, PAGE, 0x33);
 	assert_holds(memory + PAGE, PAGE, 0x22);
@@ -667,7 +667,7 @@ static void no_memory(void **state)
 				link_at(&d, &iova, 0, memory, size);
 				failed++;
 			}
-			assert_sees(&d, iova.addr, size, 0x11);
+			assert_device_sees(&d, iova.addr, size, 0x11);
 			device_fills(&d, iova.addr, size, 0x22);
 			destroy(&d, &iova, size);
 			assert_holds(memory, PAGE, 0x22);
@@ -691,7 +691,7 @@ static void absent_entries(void **state)
 		link_at(&d, &iova, 0, memory, PAGE + 100);
 		assert_refused_pages(&d, iova.addr, 2);
 		assert_int_equal(dma_iova_sync(d.dev, &iova, 0, PAGE + 100), 0);
-		assert_sees(&d, iova.addr, PAGE + 100, i);
+		assert_device_sees(&d, iova.addr, PAGE + 100, i);
 		device_fills(&d, iova.addr, PAGE + 100, 0x80 + i);
 		unlink_at(&d, &iova, 0, PAGE + 100);
 		assert_holds(memory, PAGE + 100, 0x80 + i);
@@ -715,17 +715,17 @@ static void behind_a_gather(void **state)
 	memset(memory, 0x11, 2 * PAGE);
 	iova = reserve(&coherent, 0, 2 * PAGE);
 	link_at(&coherent, &iova, 0, memory, 2 * PAGE);
-	assert_sees(&coherent, iova.addr, 2 * PAGE, 0x11);
+	assert_device_sees(&coherent, iova.addr, 2 * PAGE, 0x11);
 	dma_gather_begin(coherent.dev, &gather);
 	dma_iova_unlink_gather(coherent.dev, &iova, 0, 2 * PAGE, DMA_BIDIRECTIONAL, 0, &gather);
 	assert_int_equal(link_it(&d, &iova, 0, memory, PAGE, DMA_BIDIRECTIONAL, 0), 0);
-	assert_sees(&d, iova.addr, PAGE, 0x11);
+	assert_device_sees(&d, iova.addr, PAGE, 0x11);
 	assert_refused(&coherent, iova.addr + PAGE);
 	device_fills(&d, iova.addr, PAGE, 0x22);
 	dma_sync_single_for_cpu(d.dev, iova.addr, PAGE, DMA_BIDIRECTIONAL);
 	assert_holds(memory, PAGE, 0x22);
 	dma_gather_end(&gather);
-	assert_sees(&d, iova.addr, PAGE, 0x22);
+	assert_device_sees(&d, iova.addr, PAGE, 0x22);
 	destroy(&coherent, &iova, PAGE);
 	dma_dev_close(coherent.dev);
 	device_close(&d, 0);

@@ -36,14 +36,14 @@ static void what_the_cpu_writes(void **state)
 
 		memset(memory, 0x11, 2 * PAGE);
 		addr = map(&d, memory, 2 * PAGE, readable[i], 0);
-		assert_sees(&d, addr, 2 * PAGE, 0x11);
+		assert_device_sees(&d, addr, 2 * PAGE, 0x11);
 		memset(memory, 0x22, 2 * PAGE);
-		assert_sees(&d, addr, 2 * PAGE, 0x11);
+		assert_device_sees(&d, addr, 2 * PAGE, 0x11);
 		dma_sync_single_for_cpu(d.dev, addr, 2 * PAGE, DMA_TO_DEVICE);
-		assert_sees(&d, addr, 2 * PAGE, 0x11);
+		assert_device_sees(&d, addr, 2 * PAGE, 0x11);
 		assert_holds(memory, 2 * PAGE, 0x22);
 		dma_sync_single_for_device(d.dev, addr, 2 * PAGE, readable[i]);
-		assert_sees(&d, addr, 2 * PAGE, 0x22);
+		assert_device_sees(&d, addr, 2 * PAGE, 0x22);
 		dma_unmap_phys(d.dev, addr, 2 * PAGE, readable[i], 0);
 		assert_refused_pages(&d, addr, 2);
 	}
@@ -111,9 +111,9 @@ static void parts(void **state)
 		addr = map(&d, memory, 3 * PAGE, DMA_BIDIRECTIONAL, 0);
 		memset(memory, 0x22, 3 * PAGE);
 		dma_sync_single_range_for_device(d.dev, addr, offset, size, DMA_BIDIRECTIONAL);
-		assert_sees(&d, addr, first, 0x11);
-		assert_sees(&d, addr + first, end - first, 0x22);
-		assert_sees(&d, addr + end, 3 * PAGE - end, 0x11);
+		assert_device_sees(&d, addr, first, 0x11);
+		assert_device_sees(&d, addr + first, end - first, 0x22);
+		assert_device_sees(&d, addr + end, 3 * PAGE - end, 0x11);
 
 		device_fills(&d, addr, 3 * PAGE, 0x33);
 		dma_sync_single_range_for_cpu(d.dev, addr, offset, size, DMA_BIDIRECTIONAL);
@@ -162,17 +162,17 @@ static void skipping_the_first_sync(void **state)
 	uint8_t *memory = pages_new(2, 0x11);
 	dma_addr_t addr = map(&d, memory, 2 * PAGE, DMA_BIDIRECTIONAL, DMA_ATTR_SKIP_CPU_SYNC);
 
-	assert_sees(&d, addr, 2 * PAGE, POISON);
+	assert_device_sees(&d, addr, 2 * PAGE, POISON);
 	dma_sync_single_range_for_device(d.dev, addr, PAGE + 10, 1, DMA_BIDIRECTIONAL);
-	assert_sees(&d, addr + PAGE, LINE, 0x12);
-	assert_sees(&d, addr + PAGE + LINE, PAGE - LINE, POISON);
+	assert_device_sees(&d, addr + PAGE, LINE, 0x12);
+	assert_device_sees(&d, addr + PAGE + LINE, PAGE - LINE, POISON);
 	dma_unmap_phys(d.dev, addr, 2 * PAGE, DMA_BIDIRECTIONAL, DMA_ATTR_SKIP_CPU_SYNC);
 	assert_holds(memory, PAGE, 0x11);
 	assert_holds(memory + PAGE, PAGE, 0x12);
 	/* It keeps what it had, as memory does. */
 	addr = map(&d, memory, 2 * PAGE, DMA_BIDIRECTIONAL, DMA_ATTR_SKIP_CPU_SYNC);
-	assert_sees(&d, addr, PAGE, POISON);
-	assert_sees(&d, addr + PAGE, LINE, 0x12);
+	assert_device_sees(&d, addr, PAGE, POISON);
+	assert_device_sees(&d, addr + PAGE, LINE, 0x12);
 	dma_unmap_phys(d.dev, addr, 2 * PAGE, DMA_BIDIRECTIONAL, DMA_ATTR_SKIP_CPU_SYNC);
 	device_close(&d, 0);
 	free(memory);
@@ -211,7 +211,7 @@ static void neighbours(void **state)
 		assert_int_equal(bounce_maps() - maps,
 				 cases[i / 3].bounced && device_may_write(dir));
 		if (dir != DMA_FROM_DEVICE)
-			assert_sees(&d, addr, size, 0x11);
+			assert_device_sees(&d, addr, size, 0x11);
 		/* The neighbours' bytes, of which nobody syncs anything. */
 		memset(memory, 0x22, offset);
 		memset(memory + offset + size, 0x22, 3 * PAGE - offset - size);
@@ -242,13 +242,13 @@ static void buffers_are_synced(void **state)
 
 	memset(memory, 0x11, 2 * PAGE);
 	addr = map(&d, memory + 3, size, DMA_BIDIRECTIONAL, 0);
-	assert_sees(&d, addr, size, 0x11);
+	assert_device_sees(&d, addr, size, 0x11);
 	memset(memory, 0x22, 2 * PAGE);
-	assert_sees(&d, addr, size, 0x11);
+	assert_device_sees(&d, addr, size, 0x11);
 	dma_sync_single_range_for_device(d.dev, addr, 10, size - 20, DMA_BIDIRECTIONAL);
-	assert_sees(&d, addr, 10, 0x11);
-	assert_sees(&d, addr + 10, size - 20, 0x22);
-	assert_sees(&d, addr + size - 10, 10, 0x11);
+	assert_device_sees(&d, addr, 10, 0x11);
+	assert_device_sees(&d, addr + 10, size - 20, 0x22);
+	assert_device_sees(&d, addr + size - 10, 10, 0x11);
 	device_fills(&d, addr, size, 0x33);
 	assert_holds(memory, 2 * PAGE, 0x22);
 	dma_sync_single_range_for_cpu(d.dev, addr, 100, PAGE, DMA_BIDIRECTIONAL);
@@ -282,9 +282,9 @@ static void around_a_buffer(void **state)
 			dma_addr_t granule = addr[i] / PAGE * PAGE;
 			size_t at = addr[i] % PAGE;
 
-			assert_sees(&d, granule, at, 0);
-			assert_sees(&d, addr[i], 9, 0x5e);
-			assert_sees(&d, addr[i] + 9, PAGE - at - 9, 0);
+			assert_device_sees(&d, granule, at, 0);
+			assert_device_sees(&d, addr[i], 9, 0x5e);
+			assert_device_sees(&d, addr[i] + 9, PAGE - at - 9, 0);
 		}
 		for (size_t i = 0; i < COUNT(addr); i++)
 			dma_unmap_single(d.dev, addr[i], 9, DMA_BIDIRECTIONAL);
@@ -305,9 +305,9 @@ static void as_registers(void **state)
 		dma_unmap_single(d.dev, addr, PAGE, DMA_BIDIRECTIONAL);
 		memset(memory, 0x22, PAGE);
 		addr = map(&d, memory + 5, 100, DMA_BIDIRECTIONAL, DMA_ATTR_MMIO);
-		assert_sees(&d, addr, 100, 0x22);
+		assert_device_sees(&d, addr, 100, 0x22);
 		memset(memory, 0x33, PAGE);
-		assert_sees(&d, addr, 100, 0x33);
+		assert_device_sees(&d, addr, 100, 0x33);
 		device_fills(&d, addr, 100, 0x44);
 		assert_holds(memory, 5, 0x33);
 		assert_holds(memory + 5, 100, 0x44);
@@ -347,7 +347,7 @@ static void registered_again(void **state)
 	assert_int_equal(bar, ram);
 	memset(memory, 0x33, 4 * PAGE);
 	addr = dma_map_phys(d.dev, bar, 4 * PAGE, DMA_BIDIRECTIONAL, 0);
-	assert_sees(&d, addr, 4 * PAGE, 0x33);
+	assert_device_sees(&d, addr, 4 * PAGE, 0x33);
 	device_fills(&d, addr, 4 * PAGE, 0x44);
 	assert_holds(memory, 4 * PAGE, 0x44);
 	dma_unmap_phys(d.dev, addr, 4 * PAGE, DMA_BIDIRECTIONAL, 0);
@@ -445,7 +445,7 @@ static void no_cpu_mapping(void **state)
 		memset(card.bytes, 0x11, sizeof(card.bytes));
 		addr = dma_map_phys(d.dev, card.base, 2 * PAGE, DMA_BIDIRECTIONAL, attrs[i]);
 		assert_int_equal(dma_mapping_error(d.dev, addr), 0);
-		assert_sees(&d, addr, 2 * PAGE, 0x11);
+		assert_device_sees(&d, addr, 2 * PAGE, 0x11);
 		device_fills(&d, addr, PAGE, 0x22);
 		assert_holds(card.bytes, PAGE, 0x22);
 		misuse = misuse_expect(&d);
@@ -455,7 +455,7 @@ static void no_cpu_mapping(void **state)
 		dma_sync_single_for_device(d.dev, addr, 2 * PAGE, DMA_BIDIRECTIONAL);
 		misuse_check(&d, misuse, 1);
 		assert_holds(card.bytes, PAGE, 0x22);
-		assert_sees(&d, addr + PAGE, PAGE, 0x11);
+		assert_device_sees(&d, addr + PAGE, PAGE, 0x11);
 		dma_unmap_phys(d.dev, addr, 2 * PAGE, DMA_BIDIRECTIONAL, attrs[i]);
 		assert_holds(card.bytes, PAGE, 0x22);
 	}
@@ -544,20 +544,20 @@ static void both_kinds_in_a_space(void **state)
 	addr = map(&d, memory, PAGE, DMA_BIDIRECTIONAL, 0);
 	other = map(&coherent, memory + PAGE, PAGE, DMA_BIDIRECTIONAL, 0);
 	memset(memory, 0x22, 2 * PAGE);
-	assert_sees(&d, addr, PAGE, 0x11);
-	assert_sees(&coherent, addr, PAGE, 0x22);
+	assert_device_sees(&d, addr, PAGE, 0x11);
+	assert_device_sees(&coherent, addr, PAGE, 0x22);
 	/* What only the coherent one was mapped for has no shadow. */
-	assert_sees(&d, other, PAGE, 0x22);
-	assert_sees(&coherent, other, PAGE, 0x22);
+	assert_device_sees(&d, other, PAGE, 0x22);
+	assert_device_sees(&coherent, other, PAGE, 0x22);
 	assert_true(dma_need_sync(d.dev, other));
 	assert_false(dma_need_sync(coherent.dev, addr));
 	device_fills(&coherent, addr, PAGE, 0x33);
 	assert_holds(memory, PAGE, 0x33);
-	assert_sees(&d, addr, PAGE, 0x11);
+	assert_device_sees(&d, addr, PAGE, 0x11);
 	dma_sync_single_for_device(d.dev, addr, PAGE, DMA_BIDIRECTIONAL);
-	assert_sees(&d, addr, PAGE, 0x33);
+	assert_device_sees(&d, addr, PAGE, 0x33);
 	device_fills(&d, addr, PAGE, 0x44);
-	assert_sees(&coherent, addr, PAGE, 0x33);
+	assert_device_sees(&coherent, addr, PAGE, 0x33);
 	dma_unmap_single(d.dev, addr, PAGE, DMA_BIDIRECTIONAL);
 	assert_holds(memory, PAGE, 0x44);
 	dma_unmap_single(coherent.dev, other, PAGE, DMA_BIDIRECTIONAL);
@@ -619,7 +619,7 @@ static void absent_entries(void **state)
 
 		memset(memory, (int)i, 2 * PAGE);
 		addr = map(&d, memory, size, DMA_BIDIRECTIONAL, 0);
-		assert_sees(&d, addr, size, i);
+		assert_device_sees(&d, addr, size, i);
 		device_fills(&d, addr, size, 0x80 + i);
 		dma_unmap_single(d.dev, addr, size, DMA_BIDIRECTIONAL);
 		assert_refused(&d, addr);

@@ -13,7 +13,7 @@ static bool is_noncoherent(const char *uri)
 static void back_and_forth(const struct device *d, const char *uri, uint8_t *cpu, dma_addr_t addr,
 			   size_t bytes)
 {
-	assert_all(cpu, bytes, 0);
+	assert_holds(cpu, bytes, 0);
 	assert_device_sees(d, addr, bytes, 0);
 	memset(cpu, 0x21, bytes);
 	if (is_noncoherent(uri))
@@ -22,9 +22,9 @@ static void back_and_forth(const struct device *d, const char *uri, uint8_t *cpu
 	assert_device_sees(d, addr, bytes, 0x21);
 	device_fills(d, addr, bytes, 0x43);
 	if (is_noncoherent(uri))
-		assert_all(cpu, bytes, 0x21);
+		assert_holds(cpu, bytes, 0x21);
 	dma_sync_single_for_cpu(d->dev, addr, bytes, DMA_BIDIRECTIONAL);
-	assert_all(cpu, bytes, 0x43);
+	assert_holds(cpu, bytes, 0x43);
 }
 
 static void pages(void **state)

@@ -69,7 +69,7 @@ static void places_of(const char *uri, size_t size, size_t align, size_t boundar
 			assert_int_equal(addr[i] / PAGE, (addr[i] + size - 1) / PAGE);
 		else
 			assert_int_equal(addr[i] % PAGE, 0);
-		assert_all(object[i], size, 0);
+		assert_holds(object[i], size, 0);
 		memset(object[i], (int)i + 1, size);
 	}
 	for (size_t i = 0; i < nr; i++) {
@@ -77,14 +77,14 @@ static void places_of(const char *uri, size_t size, size_t align, size_t boundar
 		device_fills(&d, addr[i], size, (unsigned int)i + 2);
 	}
 	for (size_t i = 0; i < nr; i++) {
-		assert_all(object[i], size, (unsigned int)i + 2);
+		assert_holds(object[i], size, (unsigned int)i + 2);
 		dma_pool_free(pool, object[i], addr[i]);
 	}
 	/* All are there again. */
 	for (size_t i = 0; i < nr; i++)
 		assert_non_null(object[i] = dma_pool_zalloc(pool, &addr[i]));
 	for (size_t i = 0; i < nr; i++) {
-		assert_all(object[i], size, 0);
+		assert_holds(object[i], size, 0);
 		dma_pool_free(pool, object[i], addr[i]);
 	}
 	dma_pool_destroy(pool);
@@ -245,7 +245,7 @@ static void model_take(const struct device *d, struct dma_pool *pool, struct mod
 
 static void model_give(struct dma_pool *pool, struct model *m, size_t i, size_t size)
 {
-	assert_all(m->object[i], size, m->value[i]);
+	assert_holds(m->object[i], size, m->value[i]);
 	dma_pool_free(pool, m->object[i], m->addr[i]);
 	m->nr--;
 	m->object[i] = m->object[m->nr];

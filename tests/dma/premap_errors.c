@@ -186,15 +186,15 @@ static void noncoherent(void **state)
 	memset(memory, 1, 2 * PAGE);
 	assert_int_equal(dma_premap(d.dev, phys, 2 * PAGE, DMA_BIDIRECTIONAL, 0, &addr), 0);
 	assert_true(dma_need_unmap(d.dev));
-	assert_sees(&d, addr, 2 * PAGE, 1);
+	assert_device_sees(&d, addr, 2 * PAGE, 1);
 	memset(memory, 2, 2 * PAGE);
-	assert_sees(&d, addr, 2 * PAGE, 1);
+	assert_device_sees(&d, addr, 2 * PAGE, 1);
 	assert_int_equal(dma_map_phys(d.dev, phys + LINE, LINE, DMA_TO_DEVICE, 0), addr + LINE);
-	assert_sees(&d, addr, LINE, 1);
-	assert_sees(&d, addr + LINE, LINE, 2);
+	assert_device_sees(&d, addr, LINE, 1);
+	assert_device_sees(&d, addr + LINE, LINE, 2);
 	dma_unmap_phys(d.dev, addr + LINE, LINE, DMA_TO_DEVICE, 0);
 	dma_sync_single_for_device(d.dev, addr, LINE, DMA_TO_DEVICE);
-	assert_sees(&d, addr, LINE, 2);
+	assert_device_sees(&d, addr, LINE, 2);
 
 	/* What the device writes comes with unmap, as far as it was mapped. */
 	assert_int_equal(dma_map_phys(d.dev, phys + PAGE, PAGE, DMA_FROM_DEVICE, 0), addr + PAGE);

@@ -223,10 +223,10 @@ static void caches(void **state)
 	entry_set(&sgl[1], memory + 2 * PAGE, PAGE);
 	memset(memory, 0x11, 3 * PAGE);
 	assert_int_equal(dma_map_sg(d.dev, sgl, 2, BIDI), 2);
-	assert_sees(&d, addr, PAGE, 0x11);
-	assert_sees(&d, addr + 2 * PAGE, PAGE, 0x11);
+	assert_device_sees(&d, addr, PAGE, 0x11);
+	assert_device_sees(&d, addr + 2 * PAGE, PAGE, 0x11);
 	/* Between the entries nothing was done. */
-	assert_sees(&d, addr + PAGE, PAGE, 2);
+	assert_device_sees(&d, addr + PAGE, PAGE, 2);
 	device_fills(&d, addr, 3 * PAGE, 0x22);
 	assert_holds(memory, 3 * PAGE, 0x11);
 	dma_sync_sg_for_cpu(d.dev, sgl, 2, BIDI);
@@ -235,8 +235,8 @@ static void caches(void **state)
 	assert_holds(memory + 2 * PAGE, PAGE, 0x22);
 	memset(memory, 0x33, 3 * PAGE);
 	dma_sync_sg_for_device(d.dev, sgl, 2, BIDI);
-	assert_sees(&d, addr, PAGE, 0x33);
-	assert_sees(&d, addr + PAGE, PAGE, 0x22);
+	assert_device_sees(&d, addr, PAGE, 0x33);
+	assert_device_sees(&d, addr + PAGE, PAGE, 0x22);
 	device_fills(&d, addr, 3 * PAGE, 0x44);
 	dma_unmap_sg(d.dev, sgl, 2, BIDI);
 	assert_holds(memory, PAGE, 0x44);
