@@ -2,17 +2,8 @@
 /* A child of fork() owns nothing, so it is told nothing either, whatever it does. */
 #include <sys/wait.h>
 
+#include "../child.h"
 #include "calls.h"
-
-/* In the child: what failed goes to standard error, and the exit status says so. */
-#define MUST(condition)                                                                    \
-	do {                                                                               \
-		if (!(condition)) {                                                        \
-			fprintf(stderr, "child: line %d: %s (%s)\n", __LINE__, #condition, \
-				dma_last_error());                                         \
-			_exit(1);                                                          \
-		}                                                                          \
-	} while (0)
 
 struct inherited {
 	dma_addr_t addr;

@@ -3,17 +3,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../child.h"
 #include "bounce.h"
-
-/* In the child: the exit status says whether all was as it should be. */
-#define MUST(condition)                                                                    \
-	do {                                                                               \
-		if (!(condition)) {                                                        \
-			fprintf(stderr, "child: line %d: %s (%s)\n", __LINE__, #condition, \
-				dma_last_error());                                         \
-			_exit(1);                                                          \
-		}                                                                          \
-	} while (0)
 
 static void pools_of_the_caller(void **state)
 {

@@ -3,7 +3,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "child.h"
+#include "../child.h"
 #include "dma/dma.h"
 #include "setup.h"
 

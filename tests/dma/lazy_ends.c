@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <sys/wait.h>
 
+#include "../child.h"
 #include "../race.h"
 #include "lazy_setup.h"
 
@@ -324,15 +325,6 @@ static void without_a_ring_all_is_strict(void **state)
 	}
 	free(memory);
 }
-
-#define MUST(condition)                                                                    \
-	do {                                                                               \
-		if (!(condition)) {                                                        \
-			fprintf(stderr, "child: line %d: %s (%s)\n", __LINE__, #condition, \
-				dma_last_error());                                         \
-			_exit(1);                                                          \
-		}                                                                          \
-	} while (0)
 
 /* A space of its own has a timer of its own. */
 static void own_space(uint8_t *memory)

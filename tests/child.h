@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Looking at things in a forked child, where no test can fail. */
-#ifndef TESTS_DMA_CHILD_H
-#define TESTS_DMA_CHILD_H
+#ifndef TESTS_CHILD_H
+#define TESTS_CHILD_H
 
 #include <stdio.h>
 #include <unistd.h>
