@@ -66,15 +66,16 @@ struct dmabuf {
 	struct dmabuf *next; /* in the list of those with one */
 };
 
+/* NULL of NULL. */
 static inline struct dmabuf *dmabuf_of(const struct dma_buf *public)
 {
-	return container_of(public, struct dmabuf, public);
+	return public ? container_of(public, struct dmabuf, public) : NULL;
 }
 
 static inline struct dmabuf_attachment *
 dmabuf_attachment_of(const struct dma_buf_attachment *public)
 {
-	return container_of(public, struct dmabuf_attachment, public);
+	return public ? container_of(public, struct dmabuf_attachment, public) : NULL;
 }
 
 /* What the exporter is called in a sentence. */
