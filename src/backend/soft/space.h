@@ -60,7 +60,7 @@
 #include "backend/soft/iotlb.h"
 #include "backend/soft/shadow.h"
 #include "backend/soft/soft.h"
-#include "backend/soft/tables.h"
+#include "backend/tables.h"
 
 #define PORT_LANES 8
 #define INVAL_RING 1024

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Pages for page tables. */
-#include "backend/soft/tables.h"
+#include "backend/tables.h"
 
 static uint64_t *take_page(struct pgt_memory *memory)
 {

@@ -8,8 +8,8 @@
  *
  * Locking: `lock` protects `used`, `nr_free` and the stack of free pages.
  */
-#ifndef BACKEND_SOFT_TABLES_H
-#define BACKEND_SOFT_TABLES_H
+#ifndef BACKEND_TABLES_H
+#define BACKEND_TABLES_H
 
 #include <pthread.h>
 

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * vfio: real devices, behind the kernel's IOMMU, by ioctls.
+ *
+ * Three ways to the kernel: iommufd.c, type1.c and noiommu.c. The first two share space.c:
+ * what is linked is in a page table of our own, the *shadow*, which no hardware reads; a
+ * link stores there, a sync maps in the kernel what is not yet mapped, and an invalidation
+ * unmaps what was unlinked.
+ */
+#ifndef BACKEND_VFIO_VFIO_H
+#define BACKEND_VFIO_VFIO_H
+
+#include "backend/backend.h"
+#include "backend/vfio/device.h"
+
+struct vfio_port {
+	struct dma_port port;
+	struct vfio_device device;
+};
+
+/* The port of a device of VFIO's, or NULL if it is another's. */
+struct vfio_port *vfio_port_of(struct dma_port *port);
+
+#endif
