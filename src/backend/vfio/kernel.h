@@ -23,6 +23,11 @@ struct vfio_kernel {
 	/* Shared, for reading, and for writing if @writable. NULL: *@err says why. */
 	void *(*map)(int fd, uint64_t offset, size_t size, bool writable, int *err);
 	void (*unmap)(void *ptr, size_t size);
+	/* The three below see whole paths. Where a link leads: bytes stored, without an end. */
+	ssize_t (*readlink)(const char *path, char *to, size_t size);
+	int (*access)(const char *path, int mode);
+	/* Call @each for each name in a folder, but for . and .., until one is not 0. */
+	int (*list)(const char *path, int (*each)(void *arg, const char *name), void *arg);
 };
 
 /* What everything here calls. A test sets it before it opens a device. */
@@ -30,5 +35,21 @@ extern const struct vfio_kernel *vfio_kernel;
 
 /* open() of @path, an absolute path, below the root. */
 int vfio_open(const char *path, int flags);
+
+/* All below take absolute paths below the root, and return 0 or -errno without an error text. */
+
+/* A file of one line: its text, without the end of the line; -E2BIG if it is longer. */
+int vfio_read_line(const char *path, char *text, size_t size);
+/* A whole file, with an end; base_free() it. */
+int vfio_read_all(const char *path, char **text);
+/* One write, as sysfs wants it. */
+int vfio_write_line(const char *path, const char *text);
+/* Where a link leads, and the last part of that. */
+int vfio_read_link(const char *path, char *to, size_t size);
+int vfio_link_name(const char *path, char *name, size_t size);
+/* As access(). */
+int vfio_access(const char *path, int mode);
+/* As the table's: what @each returned last. */
+int vfio_list(const char *path, int (*each)(void *arg, const char *name), void *arg);
 
 #endif
