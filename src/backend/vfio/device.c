@@ -65,6 +65,7 @@ static void drop_mappings(struct vfio_device *device)
 
 void vfio_device_forget(struct vfio_device *device)
 {
+	vfio_registered_drop(device);
 	drop_mappings(device);
 	vfio_kernel->close(device->fd);
 	pthread_mutex_destroy(&device->lock);
@@ -131,7 +132,8 @@ static void take_region(struct vfio_region *region, const struct vfio_region_inf
 	region->size = info->size;
 	region->offset = info->offset;
 	region->nr_parts = 0;
-	if (!(info->flags & VFIO_REGION_INFO_FLAG_MMAP))
+	/* Of a list that does not fit nothing is told, and nothing is mapped. */
+	if (!(info->flags & VFIO_REGION_INFO_FLAG_MMAP) || info->argsz > size)
 		return;
 	if (!sparse)
 		add_part(region, 0, region->size);
@@ -157,9 +159,7 @@ static int ask_region(struct vfio_device *device, unsigned int index, struct vfi
 		return base_error(err, "VFIO does not say what region %u of %s is: %s", index,
 				  device->place.bdf, strerror(-err));
 	else
-		take_region(region, &answer.info,
-			    answer.info.argsz < sizeof(answer) ? answer.info.argsz
-							       : sizeof(answer));
+		take_region(region, &answer.info, sizeof(answer));
 	__atomic_store_n(&region->known, true, __ATOMIC_RELEASE);
 	return 0;
 }

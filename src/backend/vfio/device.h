@@ -13,6 +13,8 @@
 
 #include <pthread.h>
 
+#include <twostep/bus.h>
+
 #include "backend/vfio/find.h"
 #include "backend/vfio/kernel.h"
 
@@ -20,7 +22,7 @@
 #define VFIO_REGIONS 9 /* BARs, ROM, configuration space, VGA: fixed numbers */
 #define VFIO_PARTS 8 /* of a region that may be mapped; no device has so many holes */
 
-/* A part of a region that the kernel maps. */
+/* A part of a region that the kernel maps. @regs is atomic. */
 struct vfio_part {
 	uint64_t offset, size;
 	void *regs; /* where registers are accessed; mapped when first wanted */
@@ -47,6 +49,7 @@ struct vfio_device {
 	unsigned int nr_regions, nr_irqs;
 	struct vfio_region regions[VFIO_REGIONS];
 	struct vfio_mapping *mappings;
+	struct vfio_registered *registered;
 	int irq_index; /* which kind of interrupts is on; -1: none */
 	unsigned int irq_count; /* how many vectors of it */
 };
@@ -79,10 +82,74 @@ int vfio_device_map(struct vfio_device *device, unsigned int bar, uint64_t offse
 		    void **cpu);
 int vfio_device_unmap(struct vfio_device *device, void *cpu);
 
-/* Interrupts of all kinds off; nothing if none is on. */
-void vfio_device_irqs_off(struct vfio_device *device);
-
 /* Set and clear bits of the command register (PCI 3.0, 6.2.2). */
 int vfio_device_command(struct vfio_device *device, uint16_t set, uint16_t clear);
+
+/*
+ * Reset the function; where it cannot by itself, its bus, if nothing else is on it. 0;
+ * -EOPNOTSUPP if there is no way that leaves others alone; -errno.
+ */
+int vfio_device_reset(struct vfio_device *device);
+/* Whether the bus can be reset, and only this function would be. */
+bool vfio_device_bus_resets(struct vfio_device *device);
+
+/* regs.c: registers, the model of struct dma_dev; the model is the device. */
+extern const struct dma_model_ops vfio_device_regs;
+
+/*
+ * One access of 1, 2, 4 or 8 bytes, naturally aligned, where the kernel maps the place, else
+ * through the kernel. The value is the CPU's, the device's is little-endian.
+ */
+int vfio_reg_read(struct vfio_device *device, unsigned int bar, uint64_t offset, uint64_t *value,
+		  unsigned int width);
+int vfio_reg_write(struct vfio_device *device, unsigned int bar, uint64_t offset, uint64_t value,
+		   unsigned int width);
+
+/* interrupts.c: kinds are the kernel's numbers, VFIO_PCI_INTX_IRQ_INDEX and so on. */
+
+struct vfio_irqs {
+	unsigned int count; /* 0: there are none of this kind */
+	bool maskable, automasked;
+};
+
+int vfio_device_irqs(struct vfio_device *device, unsigned int index, struct vfio_irqs *irqs);
+/*
+ * Switch interrupts of one kind on: vector i signals @eventfds[i], -1 for none. 0; -EBUSY if
+ * some are on; -ENODEV, -ERANGE, -ENOSPC, -ENOMEM; -errno.
+ */
+int vfio_device_irqs_on(struct vfio_device *device, unsigned int index, const int *eventfds,
+			unsigned int nr);
+/* Interrupts of all kinds off; nothing if none is on. */
+void vfio_device_irqs_off(struct vfio_device *device);
+int vfio_device_irq_mask(struct vfio_device *device, unsigned int index, bool mask);
+/* The two that are no interrupts of the device: an error, a request to give it back. -1: off. */
+int vfio_device_event(struct vfio_device *device, unsigned int index, int eventfd);
+
+/* feature.c */
+
+/* 0: the kernel and the device have it (uapi_device.h); -ENOTTY: not; no error text. */
+int vfio_device_has(struct vfio_device *device, unsigned int feature, bool get, bool set);
+/* A dma-buf of part of a BAR: its descriptor, close-on-exec; -EOPNOTSUPP; -errno. */
+int vfio_device_dmabuf(struct vfio_device *device, unsigned int bar, uint64_t offset,
+		       uint64_t size);
+
+/*
+ * registered.c: parts of BARs that are registered memory. Close takes the memory away from
+ * everybody: its mapping ends then.
+ */
+struct vfio_registered {
+	struct vfio_registered *next;
+	phys_addr_t base;
+	struct vfio_device *device;
+	unsigned int bar;
+	uint64_t offset; /* in the BAR */
+	void *cpu; /* where the CPU has it, or NULL */
+	bool peer; /* the room of peers knows it, and takes it away itself */
+};
+
+void vfio_registered_add(struct vfio_device *device, struct vfio_registered *registered);
+/* Found by its base and taken off the list, or NULL. */
+struct vfio_registered *vfio_registered_take(struct vfio_device *device, phys_addr_t base);
+void vfio_registered_drop(struct vfio_device *device);
 
 #endif
