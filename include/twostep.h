@@ -15,6 +15,7 @@
 #include <twostep/mapping.h>
 #include <twostep/memory.h>
 #include <twostep/p2pdma.h>
+#include <twostep/pci.h>
 #include <twostep/premap.h>
 #include <twostep/scatterlist.h>
 #include <twostep/topology.h>

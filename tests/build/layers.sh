@@ -28,6 +28,7 @@ allow src/pgtable  'base/|pgtable/|twostep/types\.h$'
 allow src/topology 'base/|topology/|twostep/(types|error|memory|p2pdma|topology)\.h$'
 allow src/backend  'base/|memory/|iova/|pgtable/|backend/|twostep/(types|error|device|memory|bus|iova)\.h$'
 allow src/dma      'base/|memory/|iova/|pgtable/|bounce/|topology/|backend/|dma/|twostep'
+allow src/pci      'base/|memory/|backend/|topology/|dma/|pci/|twostep'
 allow src/debug    'base/|memory/|debug/|twostep'
 # copy is the driver of the copy engine, and has its register layout as drivers have a manual.
 allow src/copy     'base/|copy/|twostep|softdev/copy_regs\.h$'

@@ -63,9 +63,9 @@ static void drop_mappings(struct vfio_device *device)
 	}
 }
 
-void vfio_device_forget(struct vfio_device *device)
+static void let_go(struct vfio_device *device, bool forked)
 {
-	vfio_registered_drop(device);
+	vfio_registered_drop(device, forked);
 	drop_mappings(device);
 	vfio_kernel->close(device->fd);
 	pthread_mutex_destroy(&device->lock);
@@ -76,7 +76,12 @@ void vfio_device_close(struct vfio_device *device)
 	vfio_device_irqs_off(device);
 	/* A device that is gone cannot be told, and needs not. */
 	vfio_device_command(device, 0, PCI_COMMAND_MASTER);
-	vfio_device_forget(device);
+	let_go(device, false);
+}
+
+void vfio_device_forget(struct vfio_device *device)
+{
+	let_go(device, true);
 }
 
 /* Asking. */

@@ -150,6 +150,7 @@ struct vfio_registered {
 void vfio_registered_add(struct vfio_device *device, struct vfio_registered *registered);
 /* Found by its base and taken off the list, or NULL. */
 struct vfio_registered *vfio_registered_take(struct vfio_device *device, phys_addr_t base);
-void vfio_registered_drop(struct vfio_device *device);
+/* @forked: in a child of fork(), where nothing is asked. */
+void vfio_registered_drop(struct vfio_device *device, bool forked);
 
 #endif

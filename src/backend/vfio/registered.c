@@ -27,14 +27,14 @@ struct vfio_registered *vfio_registered_take(struct vfio_device *device, phys_ad
 	return found;
 }
 
-void vfio_registered_drop(struct vfio_device *device)
+void vfio_registered_drop(struct vfio_device *device, bool forked)
 {
 	while (device->registered) {
 		struct vfio_registered *registered = device->registered;
 
 		device->registered = registered->next;
 		/* Who still has it mapped keeps addresses at which nothing is found. */
-		if (!registered->peer && dma_memory_unregister(registered->base))
+		if (forked || (!registered->peer && dma_memory_unregister(registered->base)))
 			memory_hide_for_good(registered->base);
 		base_free(registered);
 	}

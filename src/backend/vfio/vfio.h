@@ -18,6 +18,9 @@ struct vfio_port {
 	struct vfio_device device;
 };
 
+/* What tells a real device's port from others. */
+extern const struct port_ops vfio_port_ops;
+
 /* The port of a device of VFIO's, or NULL if it is another's. */
 struct vfio_port *vfio_port_of(struct dma_port *port);
 
