@@ -38,6 +38,7 @@ struct backend_range {
 
 /* What a port is opened with: the options of one device. */
 struct port_options {
+	const char *bdf; /* of real hardware */
 	unsigned int iotlb_entries; /* power of two, 1..65536 */
 	unsigned int iotlb_ways; /* power of two, 1..16, at most the entries */
 	bool noncoherent; /* it does not see the CPU's caches */
@@ -50,7 +51,8 @@ struct backend_ops {
 	/*
 	 * Link the pieces of @vec from @iova on, without a gap, all or nothing: every
 	 * check is made and every table got before the first entry is stored. The
-	 * errors are those of pgt_link(). @iova is aligned; only the first piece may
+	 * errors are those of pgt_link(), and -ENXIO with the error text for memory that this
+	 * backend cannot map. @iova is aligned; only the first piece may
 	 * begin and only the last may end inside a granule: whole granules are linked.
 	 * @attrs may hold PGT_ATTR_PRIVATE bits. NULL without translation.
 	 */
@@ -127,11 +129,19 @@ struct backend_ops {
 	int (*pgtable_info)(struct backend *be, struct dma_pgtable_info *info);
 	uint64_t (*metadata_bytes)(struct backend *be);
 	uint64_t (*table_writes)(struct backend *be);
+	/* System calls that map or unmap; NULL where there are none. */
+	uint64_t (*ioctls)(struct backend *be);
 
-	/* Ports. Open: 0, -ENOMEM with the error text. Close waits for transfers in flight. */
+	/* Ports. Open: 0, -errno with the error text. Close waits for transfers in flight. */
 	int (*port_open)(struct backend *be, const struct port_options *options, uint32_t number,
 			 struct dma_port **port);
 	void (*port_close)(struct backend *be, struct dma_port *port);
+	/*
+	 * Addresses that the port's devices must not be given: at most @max windows, of
+	 * whole granules. Returns how many; NULL: there are none.
+	 */
+	size_t (*port_windows)(struct backend *be, struct dma_port *port,
+			       struct backend_range *windows, size_t max);
 	/*
 	 * From now on the port reaches peers by @routes (NULL: it knows of none). When it
 	 * returns, nothing uses the former table, nor a route closed before the call. Only
@@ -164,6 +174,7 @@ struct backend {
 	struct base_observer *observer; /* told by the device side, if PGT_GEN_OBSERVED is set */
 	bool needs_sync; /* links are seen only after sync() */
 	bool translates; /* false: DMA addresses are memory addresses */
+	bool hardware; /* ports are real devices; no software device uses them */
 } __cacheline_aligned;
 
 struct port_ops {

@@ -200,7 +200,7 @@ struct dma_space *dma_dev_space(struct dma_dev *dev)
 
 struct dma_port *dma_dev_port(struct dma_dev *dev)
 {
-	return dev->port;
+	return dev->be->hardware ? NULL : dev->port;
 }
 
 const char *dma_dev_uri(struct dma_dev *dev)

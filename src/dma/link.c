@@ -44,6 +44,8 @@ static int link_error(int err, dma_addr_t iova, uint64_t bytes)
 	unsigned long long at = iova, n = bytes;
 
 	switch (err) {
+	case -ENXIO: /* the backend has said why */
+		return err;
 	case -EADDRINUSE:
 		return base_error(err,
 				  "cannot link %llu bytes at 0x%llx: part of the range is "

@@ -371,6 +371,7 @@ int dma_space_stats(struct dma_space *space, struct dma_stats *stats)
 	stats->metadata_bytes += counter_read(&space->blocks.metadata_bytes);
 	stats->metadata_bytes += premap_bytes(&space->premap);
 	stats->faults = be->ops->faults(be);
+	stats->ioctls = be->ops->ioctls ? be->ops->ioctls(be) : 0;
 	return 0;
 }
 

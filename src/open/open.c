@@ -11,6 +11,7 @@
 
 #include "backend/direct/direct.h"
 #include "backend/soft/soft.h"
+#include "backend/vfio/vfio.h"
 #include "debug/debug.h"
 #include "dma/lazy.h"
 #include "open/open.h"
@@ -18,6 +19,8 @@
 #include "topology/topology.h"
 
 #define MAX_WINDOWS 8
+/* What the kernel keeps for itself of a real device's addresses. */
+#define HARDWARE_WINDOWS (VFIO_MAX_RANGES + 1)
 
 /* What a URI asks for, with the defaults of whatever it does not say. */
 struct request {
@@ -35,7 +38,7 @@ struct request {
 	bool thread;
 	const char *pci;
 	const char *topology;
-	struct iova_window windows[MAX_WINDOWS + DMA_PLACE_WINDOWS];
+	struct iova_window windows[MAX_WINDOWS + DMA_PLACE_WINDOWS + HARDWARE_WINDOWS];
 	size_t nr_windows;
 };
 
@@ -63,6 +66,7 @@ struct option {
 struct scheme {
 	const char *name;
 	int (*create)(const struct request *request, struct backend **be);
+	bool hardware; /* the first word is a function's address on the PCI bus */
 	const struct model *models;
 	size_t nr_models;
 	const struct option *const *options;
@@ -318,6 +322,11 @@ static const struct option *const direct_scheme_options[] = {
 	&opt_bounce, &opt_map, &opt_mask, &opt_pci, &opt_topology, &opt_debug, &opt_thread,
 };
 
+static const struct option *const vfio_scheme_options[] = {
+	&opt_untrusted, &opt_bounce,   &opt_map,   &opt_mask,
+	&opt_reserved,	&opt_pci, &opt_topology, &opt_debug,
+};
+
 /* Schemes. */
 
 static int create_soft(const struct request *request, struct backend **be)
@@ -331,11 +340,30 @@ static int create_direct(const struct request *request, struct backend **be)
 	return direct_backend_create(be);
 }
 
+static int create_vfio(const struct request *request, struct backend **be)
+{
+	const struct vfio_options options = {
+		.way = request->scheme->name,
+		.bdf = request->port.bdf,
+	};
+
+	return vfio_backend_create(&options, be);
+}
+
+#define VFIO_SCHEME(name)                                                                          \
+	{                                                                                          \
+		name, create_vfio, true, NULL, 0, vfio_scheme_options,                             \
+			ARRAY_SIZE(vfio_scheme_options)                                            \
+	}
+
 static const struct scheme schemes[] = {
-	{"soft", create_soft, models, ARRAY_SIZE(models), soft_scheme_options,
+	{"soft", create_soft, false, models, ARRAY_SIZE(models), soft_scheme_options,
 	 ARRAY_SIZE(soft_scheme_options)},
-	{"direct", create_direct, models, ARRAY_SIZE(models), direct_scheme_options,
+	{"direct", create_direct, false, models, ARRAY_SIZE(models), direct_scheme_options,
 	 ARRAY_SIZE(direct_scheme_options)},
+	VFIO_SCHEME("vfio"),
+	VFIO_SCHEME("vfio-iommufd"),
+	VFIO_SCHEME("vfio-type1"),
 };
 
 /* Lists for error texts: names separated by commas. */
@@ -409,10 +437,22 @@ static const struct option *find_option(const struct scheme *scheme, const char 
 	return NULL;
 }
 
+static int find_hardware(struct request *request, const struct uri *uri)
+{
+	if (!*uri->model)
+		return base_error(-EINVAL,
+				  "%s: which device? Say %s:DDDD:BB:DD.F; twostep devices lists them",
+				  request->scheme->name, request->scheme->name);
+	request->port.bdf = uri->model;
+	return 0;
+}
+
 static int find_model(struct request *request, struct uri *uri)
 {
 	const struct scheme *scheme = request->scheme;
 
+	if (scheme->hardware)
+		return find_hardware(request, uri);
 	if (!*uri->model)
 		return 0;
 	for (size_t i = 0; i < scheme->nr_models; i++) {
@@ -500,6 +540,22 @@ static int read_request(const char *text, struct uri *uri, struct request *reque
 
 /* Opening. */
 
+/* The addresses that the kernel does not let the device have. */
+static size_t hardware_windows(struct dma_dev *dev, struct iova_window *windows)
+{
+	struct backend_range ranges[HARDWARE_WINDOWS];
+	size_t nr = 0;
+
+	if (dev->be->ops->port_windows)
+		nr = dev->be->ops->port_windows(dev->be, dev->port, ranges, ARRAY_SIZE(ranges));
+	for (size_t i = 0; i < nr; i++)
+		windows[i] = (struct iova_window){
+			.first_pfn = ranges[i].first >> GRANULE_SHIFT,
+			.last_pfn = ranges[i].last >> GRANULE_SHIFT,
+		};
+	return nr;
+}
+
 static int attach(const char *text, struct request *request, struct dma_space *space,
 		  struct dma_dev **dev)
 {
@@ -534,7 +590,11 @@ static int attach(const char *text, struct request *request, struct dma_space *s
 		dma_dev_set_model(attached, request->thread ? model->threaded : model->stepped,
 				  instance);
 	}
+	if (space->be->hardware)
+		dma_dev_set_model(attached, &vfio_device_regs,
+				  &vfio_port_of(attached->port)->device);
 	/* Last, because there is no way back. */
+	request->nr_windows += hardware_windows(attached, &request->windows[request->nr_windows]);
 	request->nr_windows += dma_place_windows(attached, &request->windows[request->nr_windows]);
 	err = dma_dev_reserve(attached, request->windows, request->nr_windows);
 	if (err) {
@@ -599,16 +659,23 @@ static bool agrees(const struct option *option, const struct request *request,
 	return said->inval_ns == is->inval_ns;
 }
 
+/* vfio: is any of the ways to the kernel. */
+static bool is_of(const struct scheme *scheme, const struct backend *be)
+{
+	return !strcmp(be->ops->name, scheme->name) ||
+	       (be->hardware && !strcmp(scheme->name, "vfio"));
+}
+
 static int check_space_options(const char *text, const struct request *request,
 			       struct dma_space *space)
 {
 	const struct uri *uri = request->uri;
 	struct soft_options is = {0};
 
-	if (strcmp(space->be->ops->name, request->scheme->name))
+	if (!is_of(request->scheme, space->be))
 		return base_error(-EINVAL, "\"%.80s\" cannot share a space of the %s backend", text,
 				  space->be->ops->name);
-	if (space->be->translates)
+	if (space->be->translates && !space->be->hardware)
 		soft_backend_options(space->be, &is);
 	for (unsigned int i = 0; i < uri->nr_options; i++) {
 		const struct option *option = find_option(request->scheme, uri->options[i].key);

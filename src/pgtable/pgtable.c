@@ -221,6 +221,45 @@ bool pgt_maps_phys(struct pgtable *pt, uint64_t base, uint64_t last)
 	return maps_phys_below(pt, pt->root, pt->format->descriptor->levels - 1, base, last);
 }
 
+bool pgt_next_leaf(const struct pgtable *pt, uint64_t *iova, uint64_t last, struct pgt_leaf *leaf)
+{
+	const struct pgt_descriptor *d = pt->format->descriptor;
+	uint64_t at = *iova;
+
+	while (at <= last) {
+		unsigned int level;
+		uint64_t *entry = lowest_entry(pt, at, &level);
+		uint64_t value = entry_load(entry);
+
+		at = align_down(at, level_size(level));
+		if (is_present(d, value) && is_leaf(d, value, level)) {
+			*iova = at;
+			*leaf = (struct pgt_leaf){
+				.entry = entry,
+				.value = value,
+				.phys = value & PGT_ADDR_MASK & ~(level_size(level) - 1),
+				.shift = level_shift(level),
+				.access = ((value & d->readable) == d->readable ? PGT_READ : 0) |
+					  ((value & d->writable) == d->writable ? PGT_WRITE : 0),
+			};
+			return true;
+		}
+		at += level_size(level);
+		if (!at)
+			break;
+	}
+	return false;
+}
+
+void pgt_add_bits(struct pgtable *pt, uint64_t iova, uint64_t size, uint64_t bits)
+{
+	uint64_t last = iova + size - 1;
+	struct pgt_leaf leaf;
+
+	for (; iova <= last && pgt_next_leaf(pt, &iova, last, &leaf); iova += 1ULL << leaf.shift)
+		__atomic_fetch_or(leaf.entry, bits, __ATOMIC_RELAXED);
+}
+
 /*
  * The leaf that could stand for a whole table of leaves of @level, or 0: they
  * follow each other in memory, have the same rights, and no device has used them

@@ -176,6 +176,9 @@ struct pgt_linked {
 	uint32_t nr_free_tables;
 };
 
+/* The first of the bits of a present entry that every format leaves to software. */
+#define PGT_SOFTWARE_SHIFT 53
+
 /* A leaf as the device side finds it. */
 struct pgt_leaf {
 	uint64_t *entry;
@@ -223,6 +226,14 @@ unsigned int pgt_linked(struct pgtable *pt, struct pgt_cursor *cursor, uint64_t 
 /* The leaf that translates @iova; false: none. */
 bool pgt_lookup(struct pgtable *pt, uint64_t iova, struct pgt_leaf *leaf);
 bool pgt_maps_phys(struct pgtable *pt, uint64_t base, uint64_t last);
+/*
+ * The first leaf that translates an address of [*@iova, @last], and where it begins, which
+ * may be before *@iova; false: there is none. Tables may come and go meanwhile, but only
+ * in addresses of which nobody asks.
+ */
+bool pgt_next_leaf(const struct pgtable *pt, uint64_t *iova, uint64_t last, struct pgt_leaf *leaf);
+/* Set bits that the format leaves to software in every leaf of a range of the caller's. */
+void pgt_add_bits(struct pgtable *pt, uint64_t iova, uint64_t size, uint64_t bits);
 /* Replace tables inside the range that are full and contiguous by larger leaves. */
 void pgt_merge(struct pgtable *pt, uint64_t iova, uint64_t size, struct pgt_linked *merged);
 /*

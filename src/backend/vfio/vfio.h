@@ -13,10 +13,27 @@
 #include "backend/backend.h"
 #include "backend/vfio/device.h"
 
+/* Windows between what the kernel lets devices have; more of them are joined. */
+#define VFIO_MAX_RANGES 16
+
+struct vfio_group;
+
 struct vfio_port {
 	struct dma_port port;
 	struct vfio_device device;
+	struct vfio_port *next; /* in the space */
+	struct vfio_group *group; /* type1 */
+	uint32_t dev_id; /* iommufd */
 };
+
+/* What a space is made with. */
+struct vfio_options {
+	const char *way; /* "vfio-iommufd", "vfio-type1"; "vfio": what the kernel has */
+	const char *bdf; /* of the first device */
+};
+
+/* 0; -EINVAL, -ENODEV, -EACCES, -EOPNOTSUPP, -ENOMEM with the error text. */
+int vfio_backend_create(const struct vfio_options *options, struct backend **be);
 
 /* What tells a real device's port from others. */
 extern const struct port_ops vfio_port_ops;
