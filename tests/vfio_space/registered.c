@@ -86,9 +86,8 @@ static void test_mixed(void **state)
 	};
 	struct dma_iova_state iova = reserve(&card, 6 * PAGE);
 
-	assert_int_equal(dma_iova_link_vec(card.dev, &iova, vec, COUNT(vec), 0, DMA_BIDIRECTIONAL,
-					   0),
-			 0);
+	assert_int_equal(
+		dma_iova_link_vec(card.dev, &iova, vec, COUNT(vec), 0, DMA_BIDIRECTIONAL, 0), 0);
 	fake_fail(IOMMU_IOAS_MAP_FILE, 1, -ENOMEM);
 	assert_int_equal(dma_iova_sync(card.dev, &iova, 0, 6 * PAGE), -ENOMEM);
 	assert_int_equal(fake_mapped(card.function), 0);
@@ -220,8 +219,7 @@ static void assert_unreachable(const struct card *card, phys_addr_t phys)
 	assert_string_not_equal(dma_last_error(), "");
 	assert_int_equal(dma_iova_link_vec(card->dev, &iova, vec, 2, 0, DMA_BIDIRECTIONAL, 0),
 			 -EOPNOTSUPP);
-	assert_true(dma_map_phys(card->dev, phys, PAGE, DMA_BIDIRECTIONAL, 0) ==
-		    DMA_MAPPING_ERROR);
+	assert_true(dma_map_phys(card->dev, phys, PAGE, DMA_BIDIRECTIONAL, 0) == DMA_MAPPING_ERROR);
 	assert_int_equal(fake_count(0), 0);
 	assert_int_equal(stats_of(card).iova_live, before.iova_live);
 	assert_int_equal(stats_of(card).bytes_mapped, before.bytes_mapped);
