@@ -4,7 +4,8 @@
  * has changed, no slot stays lent, and the next call works. What takes away allocates nothing.
  */
 #include "bounce.h"
-#include "denial.h"
+#include "../denial.h"
+#include "setup.h"
 
 #define NR_VECS 40
 

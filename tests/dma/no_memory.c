@@ -5,7 +5,8 @@
  */
 #include <unistd.h>
 
-#include "denial.h"
+#include "../denial.h"
+#include "setup.h"
 
 static void opening(void **state)
 {

@@ -1,10 +1,18 @@
 /* SPDX-License-Identifier: MIT */
-/* Making each allocation of a call fail in turn. */
-#ifndef TESTS_DMA_DENIAL_H
-#define TESTS_DMA_DENIAL_H
+/* Making each allocation of a call fail in turn, once for all rooms. */
+#ifndef TESTS_DENIAL_H
+#define TESTS_DENIAL_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <twostep/error.h>
 
 #include "base/base.h"
-#include "setup.h"
 
 /* One allocation later each time, until a call is over before it. */
 struct denial {

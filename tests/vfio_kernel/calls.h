@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT */
+/* What tests of the stand-in share: the calls, as a program makes them. */
+#ifndef TESTS_VFIO_KERNEL_CALLS_H
+#define TESTS_VFIO_KERNEL_CALLS_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "backend/vfio/kernel.h"
+
+#include "vfio_kernel.h"
+
+#define PAGE FAKE_PAGE
+#define BDF "0000:01:00.0"
+
+static inline int call(int fd, unsigned long request, void *arg)
+{
+	return vfio_kernel->ioctl(fd, request, arg);
+}
+
+static inline void start(const struct fake_options *options)
+{
+	if (!fake_start(options))
+		exit(77);
+}
+
+static inline uint8_t *new_pages(size_t pages)
+{
+	uint8_t *memory = mmap(NULL, pages * PAGE, PROT_READ | PROT_WRITE,
+			       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	assert_true(memory != MAP_FAILED);
+	return memory;
+}
+
+/* iommufd */
+
+static inline uint32_t new_ioas(int fd)
+{
+	struct iommu_ioas_alloc alloc = {.size = sizeof(alloc)};
+
+	assert_int_equal(call(fd, IOMMU_IOAS_ALLOC, &alloc), 0);
+	return alloc.out_ioas_id;
+}
+
+static inline int ioas_map(int fd, uint32_t ioas, uint64_t iova, void *memory, uint64_t length)
+{
+	struct iommu_ioas_map map = {
+		.size = sizeof(map),
+		.flags = IOMMU_IOAS_MAP_FIXED_IOVA | IOMMU_IOAS_MAP_READABLE |
+			 IOMMU_IOAS_MAP_WRITEABLE,
+		.ioas_id = ioas,
+		.user_va = (uintptr_t)memory,
+		.length = length,
+		.iova = iova,
+	};
+
+	return call(fd, IOMMU_IOAS_MAP, &map);
+}
+
+static inline int ioas_unmap(int fd, uint32_t ioas, uint64_t iova, uint64_t length, uint64_t *size)
+{
+	struct iommu_ioas_unmap unmap = {
+		.size = sizeof(unmap), .ioas_id = ioas, .iova = iova, .length = length};
+	int err = call(fd, IOMMU_IOAS_UNMAP, &unmap);
+
+	if (size)
+		*size = unmap.length;
+	return err;
+}
+
+static inline int bind_to(int cdev, int iommufd)
+{
+	struct vfio_device_bind_iommufd bind = {.argsz = sizeof(bind), .iommufd = iommufd};
+
+	return call(cdev, VFIO_DEVICE_BIND_IOMMUFD, &bind);
+}
+
+static inline int attach_to(int cdev, uint32_t pt)
+{
+	struct vfio_device_attach_iommufd_pt attach = {.argsz = sizeof(attach), .pt_id = pt};
+
+	return call(cdev, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &attach);
+}
+
+/* type1 */
+
+static inline int dma_map(int fd, uint64_t iova, void *memory, uint64_t size, uint32_t flags)
+{
+	struct vfio_iommu_type1_dma_map map = {
+		.argsz = sizeof(map),
+		.flags = flags,
+		.vaddr = (uintptr_t)memory,
+		.iova = iova,
+		.size = size,
+	};
+
+	return call(fd, VFIO_IOMMU_MAP_DMA, &map);
+}
+
+static inline int dma_unmap(int fd, uint64_t iova, uint64_t size, uint64_t *unmapped)
+{
+	struct vfio_iommu_type1_dma_unmap unmap = {
+		.argsz = sizeof(unmap), .iova = iova, .size = size};
+	int err = call(fd, VFIO_IOMMU_UNMAP_DMA, &unmap);
+
+	if (unmapped)
+		*unmapped = unmap.size;
+	return err;
+}
+
+#endif
