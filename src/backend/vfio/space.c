@@ -656,8 +656,7 @@ int vfio_set_allowed(struct vfio_space *space, const struct backend_range *range
 	space->nr_allowed = 0;
 	for (size_t i = 0; i < nr; i++) {
 		dma_addr_t first = align_up(ranges[i].first, PGT_PAGE_SIZE);
-		dma_addr_t last = ranges[i].last & mask ^ mask ? (ranges[i].last & ~mask) - 1
-							       : ranges[i].last;
+		dma_addr_t last = ((ranges[i].last + 1) & ~mask) - 1;
 
 		/* What wraps is no whole granule. */
 		if (first < ranges[i].first || first > last || last > ranges[i].last ||

@@ -250,7 +250,7 @@ static void put_group(struct vfio_space *space, struct vfio_group *group)
 static int type1_attach(struct vfio_space *space, struct vfio_port *port,
 			const struct vfio_place *place)
 {
-	struct vfio_group *group;
+	struct vfio_group *group = NULL;
 	int fd, err = get_group(space, place, &group);
 
 	if (err)
