@@ -323,8 +323,8 @@ static const struct option *const direct_scheme_options[] = {
 };
 
 static const struct option *const vfio_scheme_options[] = {
-	&opt_untrusted, &opt_bounce,   &opt_map,   &opt_mask,
-	&opt_reserved,	&opt_pci, &opt_topology, &opt_debug,
+	&opt_untrusted, &opt_bounce, &opt_map,	    &opt_mask,
+	&opt_reserved,	&opt_pci,    &opt_topology, &opt_debug,
 };
 
 /* Schemes. */
@@ -350,10 +350,10 @@ static int create_vfio(const struct request *request, struct backend **be)
 	return vfio_backend_create(&options, be);
 }
 
-#define VFIO_SCHEME(name)                                                                          \
-	{                                                                                          \
-		name, create_vfio, true, NULL, 0, vfio_scheme_options,                             \
-			ARRAY_SIZE(vfio_scheme_options)                                            \
+#define VFIO_SCHEME(name)                                              \
+	{                                                              \
+		name, create_vfio, true, NULL, 0, vfio_scheme_options, \
+			ARRAY_SIZE(vfio_scheme_options)                \
 	}
 
 static const struct scheme schemes[] = {
@@ -437,23 +437,13 @@ static const struct option *find_option(const struct scheme *scheme, const char 
 	return NULL;
 }
 
-static int find_hardware(struct request *request, const struct uri *uri)
-{
-	if (!*uri->model)
-		return base_error(-EINVAL,
-				  "%s: which device? Say %s:DDDD:BB:DD.F; twostep devices lists them",
-				  request->scheme->name, request->scheme->name);
-	request->port.bdf = uri->model;
-	return 0;
-}
-
 static int find_model(struct request *request, struct uri *uri)
 {
 	const struct scheme *scheme = request->scheme;
 
 	if (scheme->hardware)
-		return find_hardware(request, uri);
-	if (!*uri->model)
+		request->port.bdf = uri->model;
+	if (scheme->hardware || !*uri->model)
 		return 0;
 	for (size_t i = 0; i < scheme->nr_models; i++) {
 		if (!strcmp(scheme->models[i].name, uri->model)) {
@@ -483,6 +473,11 @@ static int read_options(struct request *request, const struct uri *uri)
 		if (option->read(request, value))
 			return value_error(request, option, value);
 	}
+	if (request->scheme->hardware && !*uri->model)
+		return base_error(
+			-EINVAL,
+			"%s: which device? Say %s:DDDD:BB:DD.F; twostep devices lists them",
+			request->scheme->name, request->scheme->name);
 	if (uri_find(uri, "inval") && uri_find(uri, "inval_ns"))
 		return base_error(-EINVAL, "%s: inval and inval_ns say the same thing; give one",
 				  request->scheme->name);

@@ -111,9 +111,15 @@ static size_t rows_of(const char *section, row_t row, void *arg)
 	return rows;
 }
 
+/* Ways to real devices, which share a section; their first word is the device. */
+static bool is_hardware(const char *scheme)
+{
+	return !strncmp(scheme, "vfio", 4);
+}
+
 static void section_of(const char *scheme, char *section, size_t size)
 {
-	snprintf(section, size, "`%s:`", scheme);
+	snprintf(section, size, "`%s:`", is_hardware(scheme) ? "vfio" : scheme);
 }
 
 struct wanted {
@@ -201,7 +207,8 @@ static void everything_is_listed(void **state)
 	nr = names_behind(said, "there are: ", names);
 	for (size_t i = 0; i < nr; i++) {
 		check_options(names[i]);
-		check_models(names[i]);
+		if (!is_hardware(names[i]))
+			check_models(names[i]);
 	}
 }
 

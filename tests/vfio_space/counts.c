@@ -110,7 +110,6 @@ static void test_stats(void **state)
 			fake_fail(map_request(&card), 3, -ENOMEM);
 		assert_int_equal(dma_iova_sync(card.dev, &iova, 0, 8 * PAGE),
 				 round == 1 ? -ENOMEM : 0);
-		assert_int_equal(stats_of(&card).bytes_mapped >= 8 * PAGE, round != 1);
 		destroy(&card, &iova, 8 * PAGE);
 		assert_int_equal(stats_of(&card).ioctls - before, fake_maps() + fake_unmaps());
 	}

@@ -46,7 +46,6 @@ struct model_mapping {
 struct model_leaving {
 	uint64_t addr;
 	int memory;
-	bool firm; /* its address is not to be had again before the end */
 };
 
 struct model {
@@ -132,11 +131,11 @@ static inline void check(const struct model *m)
 
 /* Gathers */
 
-static inline void leave(struct model *m, uint64_t addr, int memory, bool firm)
+static inline void leave(struct model *m, uint64_t addr, int memory)
 {
 	if (m->gathering) {
 		assert_true(m->nr_leaving < LEAVING);
-		m->leaving[m->nr_leaving++] = (struct model_leaving){addr, memory, firm};
+		m->leaving[m->nr_leaving++] = (struct model_leaving){addr, memory};
 	}
 }
 
@@ -171,13 +170,17 @@ static inline struct dma_gather *gather_of(struct model *m)
 	return m->gathering ? &m->gather : NULL;
 }
 
-static inline void check_new_addresses(const struct model *m, uint64_t addr, size_t pages)
+/* Addresses may leave a gather early, but not before devices have lost them. */
+static inline void check_new_addresses(struct model *m, uint64_t addr, size_t pages, bool mapped)
 {
-	for (size_t i = 0; i < m->nr_leaving; i++)
-		if (m->leaving[i].firm && m->leaving[i].addr >= addr &&
-		    m->leaving[i].addr < addr + pages * PAGE)
-			fail_msg("%#llx is handed out while a gather has it",
-				 (unsigned long long)addr);
+	for (size_t i = 0; i < m->nr_leaving; i++) {
+		if (m->leaving[i].addr < addr || m->leaving[i].addr >= addr + pages * PAGE)
+			continue;
+		if (!mapped && fake_reach(m->card->function, m->leaving[i].addr, 1, false))
+			fail_msg("%#llx is handed out while a device reaches what was there",
+				 (unsigned long long)m->leaving[i].addr);
+		m->leaving[i].addr = UINT64_MAX;
+	}
 }
 
 /* Calls */
@@ -199,7 +202,7 @@ static inline void call_reserve(struct model *m)
 	range->whole = !draw(m, 4);
 	assert_true(dma_iova_try_alloc_flags(m->card->dev, &range->state, 0, range->pages * PAGE, 0,
 					     range->whole ? DMA_IOVA_WHOLE : 0));
-	check_new_addresses(m, range->state.addr, range->pages);
+	check_new_addresses(m, range->state.addr, range->pages, false);
 	for (size_t i = 0; i < range->pages; i++)
 		range->page[i] = (struct model_page){.memory = NOTHING};
 	range->used = true;
@@ -340,14 +343,13 @@ static inline void call_sync(struct model *m)
 				range->page[j].synced = true;
 }
 
-static inline void drop(struct model *m, struct model_range *range, size_t first, size_t end,
-			bool firm)
+static inline void drop(struct model *m, struct model_range *range, size_t first, size_t end)
 {
 	for (size_t i = first; i < end; i++) {
 		struct model_page *page = &range->page[i];
 
 		if (page->memory != NOTHING && page->synced)
-			leave(m, range->state.addr + i * PAGE, page->memory, firm);
+			leave(m, range->state.addr + i * PAGE, page->memory);
 		*page = (struct model_page){.memory = NOTHING};
 	}
 }
@@ -382,7 +384,7 @@ static inline void call_unlink(struct model *m)
 		return;
 	dma_iova_unlink_gather(m->card->dev, &range->state, first * PAGE, (end - first) * PAGE,
 			       DMA_BIDIRECTIONAL, 0, gather_of(m));
-	drop(m, range, first, end, false);
+	drop(m, range, first, end);
 }
 
 /* Part of a synced unit: the whole goes, and that is misuse. */
@@ -403,7 +405,7 @@ static inline void call_cut(struct model *m)
 	dma_iova_unlink_gather(m->card->dev, &range->state, from * PAGE, PAGE, DMA_BIDIRECTIONAL, 0,
 			       gather_of(m));
 	m->misuse++;
-	drop(m, range, first, end, false);
+	drop(m, range, first, end);
 }
 
 static inline void end_range(struct model *m, struct model_range *range, struct dma_gather *gather)
@@ -418,7 +420,7 @@ static inline void end_range(struct model *m, struct model_range *range, struct 
 		m->misuse++; /* something is left behind the prefix */
 	dma_iova_destroy_gather(m->card->dev, &range->state, mapped * PAGE, DMA_BIDIRECTIONAL, 0,
 				gather);
-	drop(m, range, 0, range->pages, true);
+	drop(m, range, 0, range->pages);
 	range->used = false;
 }
 
@@ -444,7 +446,8 @@ static inline void call_map(struct model *m)
 				     mapping->size, DMA_BIDIRECTIONAL, 0);
 	if (dma_mapping_error(m->card->dev, mapping->addr))
 		fail_msg("map: %s", dma_last_error());
-	check_new_addresses(m, mapping->addr - mapping->offset, 5);
+	check_new_addresses(m, mapping->addr - mapping->offset,
+			    (mapping->offset + mapping->size + PAGE - 1) / PAGE, true);
 	mapping->used = true;
 }
 
@@ -456,8 +459,7 @@ static inline void end_mapping(struct model *m, struct model_mapping *mapping,
 	dma_unmap_phys_gather(m->card->dev, mapping->addr, mapping->size, DMA_BIDIRECTIONAL, 0,
 			      gather);
 	for (size_t i = 0; i < pages; i++)
-		leave(m, mapping->addr - mapping->offset + i * PAGE, mapping->memory + (int)i,
-		      true);
+		leave(m, mapping->addr - mapping->offset + i * PAGE, mapping->memory + (int)i);
 	mapping->used = false;
 }
 

@@ -138,18 +138,24 @@ static int open_error(int err, const struct vfio_place *place)
 static int bind_error(int err, const struct vfio_place *place)
 {
 	switch (err) {
+	case -EINVAL: /* bound already, by whoever else has the file open */
+		return base_error(-EBUSY, "device %s (%s) is in use by another program, or by this",
+				  place->bdf, place->cdev_file);
 	case -EBUSY:
-		return base_error(err,
-				  "device %s is in use, or another device of its IOMMU group %d is: "
-				  "all of them must be free or bound to vfio-pci; see twostep "
-				  "devices %s",
-				  place->bdf, place->group, place->bdf);
+		return base_error(
+			err,
+			"device %s is in use, or another device of its IOMMU group %d is: "
+			"all of them must be free or bound to vfio-pci; see twostep "
+			"devices %s",
+			place->bdf, place->group, place->bdf);
 	case -EPERM:
-		return base_error(err,
-				  "device %s is refused because its interrupts are not isolated; "
-				  "iommufd.allow_unsafe_interrupts=1 allows it, if the device is "
-				  "trusted",
-				  place->bdf);
+		return base_error(
+			err,
+			"device %s is refused: another device of its IOMMU group %d has "
+			"a driver of the kernel's (all must be free or bound to vfio-pci; "
+			"see twostep devices %s), or its interrupts are not isolated "
+			"(iommufd.allow_unsafe_interrupts=1 allows that)",
+			place->bdf, place->group, place->bdf);
 	case -ENOTTY:
 		return base_error(-EOPNOTSUPP,
 				  "the driver of device %s cannot be used with iommufd; use "

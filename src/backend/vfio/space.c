@@ -376,8 +376,7 @@ static int map_extent(struct vfio_space *space, const struct extent *extent)
 static void unmap_again(struct vfio_space *space, struct extent *list, uint64_t nr)
 {
 	for (; nr; nr--, list = list->next)
-		list->mapped = !unmap(space, list->first, list->last,
-				      list->last - list->first + 1);
+		list->mapped = !unmap(space, list->first, list->last, list->last - list->first + 1);
 }
 
 static void forget(struct vfio_space *space, struct extent *list)
@@ -432,6 +431,29 @@ static bool wait_for_mapping(struct vfio_space *space, dma_addr_t first, dma_add
 	return false;
 }
 
+/* A unit is mapped whole: the pending ones at both ends of the range make it longer. */
+static void take_whole_units(struct vfio_space *space, dma_addr_t *first, dma_addr_t *last)
+{
+	struct pgt_leaf leaf;
+	dma_addr_t at = *first;
+
+	while (!is_covered(space, at, 1) && pgt_next_leaf(&space->shadow, &at, at, &leaf)) {
+		*first = at;
+		if (!(leaf.value & LEAF_JOINS))
+			break;
+		at--;
+	}
+	at = *last;
+	while (!is_covered(space, at, 1) && at < space->be.last) {
+		if (!pgt_next_leaf(&space->shadow, &at, at, &leaf))
+			break;
+		*last = at + (1ULL << leaf.shift) - 1;
+		at = *last + 1;
+		if (!pgt_next_leaf(&space->shadow, &at, at, &leaf) || !(leaf.value & LEAF_JOINS))
+			break;
+	}
+}
+
 static int vfio_sync(struct backend *be, dma_addr_t iova, uint64_t size, bool whole)
 {
 	struct vfio_space *space = vfio_space_of(be);
@@ -440,6 +462,7 @@ static int vfio_sync(struct backend *be, dma_addr_t iova, uint64_t size, bool wh
 	int err;
 
 	pthread_mutex_lock(&space->lock);
+	take_whole_units(space, &iova, &last);
 	do {
 		err = claim_pending(space, iova, last, whole, &syncing);
 		if (err) {
@@ -505,7 +528,8 @@ static size_t vfio_reclaim(struct backend *be,
 			   bool (*take)(void *arg, dma_addr_t first, uint64_t size),
 			   void (*give)(void *arg, dma_addr_t first, uint64_t size), void *arg)
 {
-	const struct pgt_reclaim_ops ops = {.take = take, .give = give, .invalidate = nothing_walks};
+	const struct pgt_reclaim_ops ops = {
+		.take = take, .give = give, .invalidate = nothing_walks};
 	struct vfio_space *space = vfio_space_of(be);
 	size_t freed;
 
@@ -746,8 +770,7 @@ static int choose(const char *bdf, const struct vfio_way **way)
 		err = vfio_check_bound(&place);
 	if (err)
 		return err;
-	*way = place.cdev_file[0] && !vfio_access("/dev/iommu", F_OK) ? &vfio_iommufd
-								       : &vfio_type1;
+	*way = place.cdev_file[0] && !vfio_access("/dev/iommu", F_OK) ? &vfio_iommufd : &vfio_type1;
 	return 0;
 }
 

@@ -113,8 +113,8 @@ static int read_info(struct vfio_space *space, const struct vfio_place *place)
 		return base_error(err, "VFIO does not tell what the IOMMU of %s can do: %s",
 				  place->bdf, strerror(-err));
 	if (head.flags & VFIO_IOMMU_INFO_PGSIZES && !(head.iova_pgsizes & PGT_PAGE_SIZE))
-		return base_error(-EOPNOTSUPP,
-				  "the IOMMU of device %s has no pages of 4096 bytes", place->bdf);
+		return base_error(-EOPNOTSUPP, "the IOMMU of device %s has no pages of 4096 bytes",
+				  place->bdf);
 	if (head.argsz < sizeof(head))
 		head.argsz = sizeof(head);
 	info = base_zalloc(head.argsz);
@@ -130,9 +130,9 @@ static int read_info(struct vfio_space *space, const struct vfio_place *place)
 		if (cap->id == VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE) {
 			const struct vfio_iommu_type1_info_cap_iova_range *list = (void *)cap;
 
-			for (uint32_t i = 0; i < list->nr_iovas && nr < ARRAY_SIZE(ranges) &&
-					     (char *)&list->iova_ranges[i + 1] <=
-						     (char *)info + head.argsz;
+			for (uint32_t i = 0;
+			     i < list->nr_iovas && nr < ARRAY_SIZE(ranges) &&
+			     (char *)&list->iova_ranges[i + 1] <= (char *)info + head.argsz;
 			     i++)
 				ranges[nr++] = (struct backend_range){list->iova_ranges[i].start,
 								      list->iova_ranges[i].end};
@@ -173,6 +173,12 @@ static int join_container(struct vfio_space *space, int fd, const struct vfio_pl
 				  "devices %s",
 				  place->group, place->bdf, place->bdf);
 	err = vfio_kernel->ioctl(fd, VFIO_GROUP_SET_CONTAINER, &space->fd);
+	if (err == -EINVAL && space->extents.nr)
+		return base_error(-EADDRINUSE,
+				  "device %s cannot use addresses that are mapped in the space "
+				  "already, or its IOMMU is of another kind; attach it before "
+				  "mapping",
+				  place->bdf);
 	if (err == -EBUSY || err == -EINVAL)
 		return base_error(-EBUSY,
 				  "IOMMU group %d of device %s cannot share this space, or is in "
@@ -255,8 +261,7 @@ static int type1_attach(struct vfio_space *space, struct vfio_port *port,
 
 	if (err)
 		return err;
-	fd = vfio_kernel->ioctl(group->fd, VFIO_GROUP_GET_DEVICE_FD,
-				(void *)(uintptr_t)place->bdf);
+	fd = vfio_kernel->ioctl(group->fd, VFIO_GROUP_GET_DEVICE_FD, (void *)(uintptr_t)place->bdf);
 	if (fd < 0) {
 		err = base_error(fd, "VFIO does not give out device %s: %s", place->bdf,
 				 fd == -EBUSY ? "it is in use" : strerror(-fd));
@@ -323,8 +328,7 @@ static int type1_map(struct vfio_space *space, const struct vfio_piece *piece)
 	return err ? vfio_map_error(space, piece, err) : 0;
 }
 
-static int type1_unmap(struct vfio_space *space, dma_addr_t iova, uint64_t size,
-		       uint64_t *unmapped)
+static int type1_unmap(struct vfio_space *space, dma_addr_t iova, uint64_t size, uint64_t *unmapped)
 {
 	struct vfio_iommu_type1_dma_unmap unmap = {
 		.argsz = sizeof(unmap),
