@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: MIT
+# judge.awk: read a console, print a TAP line a test, and end with 1 if anything was not as it
+# must be: a test that failed or said too little, a kernel that complained, an end that is missing.
+function fail(what) { bad++; print "not ok " row ": " what }
+
+/^vm: test / { test = $3; plan = -1; seen = 0; next }
+/^1\.\.[0-9]+/ { split($1, parts, "\\.\\."); plan = parts[2]; next }
+/^not ok / { if (test != "") { seen++; fail(test ": " substr($0, 8)) } next }
+/^ok / {
+	if (test != "") { seen++; passed++; print "ok " row ": " test ": " substr($0, 4) }
+	next
+}
+/^vm: exit / {
+	if ($3 != 0) fail(test ": exit status " $3)
+	if (plan < 0) fail(test ": no plan")
+	else if (seen != plan) fail(test ": " seen " of " plan " results")
+	test = ""
+	next
+}
+/^vm: log$/ { log_open = 1; next }
+/^vm: log ends/ { log_open = 0; next }
+/^vm: done/ { done = 1; next }
+/twostep: expect-dma-faults/ { expected = 1 }
+/twostep: no-more-dma-faults/ { expected = 0 }
+/Kernel panic|end Kernel/ { fail("the guest has panicked: " $0) }
+log_open && /WARNING:|BUG:|Oops|Call Trace|DMA-API:.*(error|leak|check|driver)|soft lockup|hung task/ {
+	fail("the kernel has complained: " $0)
+}
+log_open && !expected && /DMAR:.*[Ff]ault|AMD-Vi:.*(FAULT|fault)|IO_PAGE_FAULT|virtio_iommu.*fault|page fault/ {
+	fail("a DMA fault that no test expects: " $0)
+}
+END {
+	if (!done) fail("the guest has not come to its end")
+	if (!bad && !passed) fail("no test ran")
+	exit bad ? 1 : 0
+}
