@@ -22,12 +22,13 @@ case $iommu in
 intel) device="-device intel-iommu,intremap=on" ;;
 virtio)
 	device="-device virtio-iommu-pci"
+	third=addr=16
 	# Linux takes none of the devices of such an IOMMU if one is behind a bridge.
 	shared="-device edu,addr=15 -device pci-testdev,addr=17"
 	;;
 amd)
 	device="-device amd-iommu"
-	# Interrupts of what is behind a port do not come through it.
+	# Interrupts of what is behind a port do not come through it; nor through the next.
 	third=addr=16
 	# What it emulates differs by version: 10 does not boot with it, 11 wants to be told.
 	if [ "$version" -ge 11 ]; then
