@@ -51,8 +51,12 @@ static void test_failures(void **state)
 	fake_fail_from(IOMMU_IOAS_UNMAP, 1, -EIO);
 	assert_int_equal(ioas_unmap(fd, ioas, 0x10000, PAGE, NULL), -EIO);
 	assert_int_equal(ioas_unmap(fd, ioas, 0x10000, PAGE, NULL), -EIO);
+	fake_fail_every(IOMMU_IOAS_UNMAP, 2, -EIO);
+	for (int i = 1; i <= 6; i++)
+		assert_int_equal(ioas_unmap(fd, ioas, 0x10000, PAGE, NULL), i % 2 ? 0 : -EIO);
 	fake_fail(IOMMU_IOAS_UNMAP, 0, 0);
-	assert_int_equal(ioas_unmap(fd, ioas, 0x10000, PAGE, NULL), 0);
+	assert_int_equal(ioas_unmap(fd, ioas, 0x20000, PAGE, NULL), 0);
+	assert_int_equal(ioas_unmap(fd, ioas, 0x20000, PAGE, NULL), 0);
 	fake_stop();
 	munmap(memory, PAGE);
 }

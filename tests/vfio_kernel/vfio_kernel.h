@@ -104,8 +104,10 @@ void fake_forget(void);
 
 /* The @nth ioctl of the kind from now on (1 is the next) fails with @err, without effect. */
 void fake_fail(unsigned long request, unsigned int nth, int err);
-/* So do all after it. @nth 0 ends it. */
+/* So do all after it. */
 void fake_fail_from(unsigned long request, unsigned int nth, int err);
+/* Every @n-th does. In all three, 0 ends what was ordered for the kind. */
+void fake_fail_every(unsigned long request, unsigned int n, int err);
 
 enum fake_when {
 	FAKE_BEFORE, /* it has no effect yet */
