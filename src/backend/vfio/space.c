@@ -601,6 +601,17 @@ static int vfio_read_faults(struct backend *be, struct dma_fault *faults, size_t
 
 /* Devices. */
 
+/* Linux 7 gives out devices without an IOMMU by iommufd too: to ask for physical addresses. */
+static int check_iommu(const struct vfio_place *place)
+{
+	if (!place->noiommu && place->group >= 0)
+		return 0;
+	return base_error(-ENODEV,
+			  "device %s is behind no IOMMU; switch it on (firmware, and "
+			  "intel_iommu=on or amd_iommu=on), or use vfio-noiommu:",
+			  place->bdf);
+}
+
 static int vfio_port_open(struct backend *be, const struct port_options *options, uint32_t number,
 			  struct dma_port **opened)
 {
@@ -611,6 +622,8 @@ static int vfio_port_open(struct backend *be, const struct port_options *options
 
 	if (!err)
 		err = vfio_check_bound(&place);
+	if (!err)
+		err = check_iommu(&place);
 	if (err)
 		return err;
 	port = base_zalloc_aligned(sizeof(*port), 64);
