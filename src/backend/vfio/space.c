@@ -246,6 +246,20 @@ static void bury(struct vfio_space *space, dma_addr_t first, dma_addr_t last, bo
 	}
 }
 
+/*
+ * What is left of a unit whose beginning went, never synced, is a unit of its own: something
+ * else may be linked before it. Only the lock's holder takes leaves and tables away.
+ */
+static void begin_unit(struct vfio_space *space, dma_addr_t iova)
+{
+	dma_addr_t at = iova;
+	struct pgt_leaf leaf;
+
+	if (iova && pgt_next_leaf(&space->shadow, &at, iova, &leaf) && at == iova &&
+	    leaf.value & LEAF_JOINS)
+		__atomic_fetch_and(leaf.entry, ~LEAF_JOINS, __ATOMIC_RELAXED);
+}
+
 static void vfio_unlink(struct backend *be, struct pgt_cursor *cursor, dma_addr_t iova,
 			uint64_t size, uint64_t mark, struct pgt_removed *removed)
 {
@@ -266,6 +280,7 @@ static void vfio_unlink(struct backend *be, struct pgt_cursor *cursor, dma_addr_
 			last = removed->last;
 	}
 	removed->cut |= cut;
+	begin_unit(space, last + 1);
 	bury(space, first, last, !mark);
 	pthread_mutex_unlock(&space->lock);
 }
