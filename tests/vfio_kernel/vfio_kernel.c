@@ -570,13 +570,13 @@ size_t fake_count(unsigned long request)
 
 size_t fake_maps(void)
 {
-	return fake_count(IOMMU_IOAS_MAP) + fake_count(IOMMU_IOAS_MAP_FILE) +
+	return fake_count(UAPI_IOAS_MAP) + fake_count(UAPI_IOAS_MAP_FILE) +
 	       fake_count(VFIO_IOMMU_MAP_DMA);
 }
 
 size_t fake_unmaps(void)
 {
-	return fake_count(IOMMU_IOAS_UNMAP) + fake_count(VFIO_IOMMU_UNMAP_DMA);
+	return fake_count(UAPI_IOAS_UNMAP) + fake_count(VFIO_IOMMU_UNMAP_DMA);
 }
 
 size_t fake_log(struct fake_call *to, size_t max)

@@ -183,7 +183,7 @@ static void test_either(void **state)
 	(void)state;
 	plug_card(NULL);
 	assert_int_equal(dma_dev_open("vfio:" BDF, &dev), 0);
-	assert_int_equal(fake_count(IOMMU_IOAS_ALLOC), 1);
+	assert_int_equal(fake_count(UAPI_IOAS_ALLOC), 1);
 	assert_int_equal(fake_count(VFIO_SET_IOMMU), 0);
 	dma_dev_close(dev);
 	machine_stop();
