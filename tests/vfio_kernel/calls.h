@@ -45,32 +45,31 @@ static inline uint8_t *new_pages(size_t pages)
 
 static inline uint32_t new_ioas(int fd)
 {
-	struct iommu_ioas_alloc alloc = {.size = sizeof(alloc)};
+	struct uapi_ioas_alloc alloc = {.size = sizeof(alloc)};
 
-	assert_int_equal(call(fd, IOMMU_IOAS_ALLOC, &alloc), 0);
-	return alloc.out_ioas_id;
+	assert_int_equal(call(fd, UAPI_IOAS_ALLOC, &alloc), 0);
+	return alloc.ioas_id;
 }
 
 static inline int ioas_map(int fd, uint32_t ioas, uint64_t iova, void *memory, uint64_t length)
 {
-	struct iommu_ioas_map map = {
+	struct uapi_ioas_map map = {
 		.size = sizeof(map),
-		.flags = IOMMU_IOAS_MAP_FIXED_IOVA | IOMMU_IOAS_MAP_READABLE |
-			 IOMMU_IOAS_MAP_WRITEABLE,
+		.flags = UAPI_MAP_FIXED | UAPI_MAP_READABLE | UAPI_MAP_WRITEABLE,
 		.ioas_id = ioas,
 		.user_va = (uintptr_t)memory,
 		.length = length,
 		.iova = iova,
 	};
 
-	return call(fd, IOMMU_IOAS_MAP, &map);
+	return call(fd, UAPI_IOAS_MAP, &map);
 }
 
 static inline int ioas_unmap(int fd, uint32_t ioas, uint64_t iova, uint64_t length, uint64_t *size)
 {
-	struct iommu_ioas_unmap unmap = {
+	struct uapi_ioas_unmap unmap = {
 		.size = sizeof(unmap), .ioas_id = ioas, .iova = iova, .length = length};
-	int err = call(fd, IOMMU_IOAS_UNMAP, &unmap);
+	int err = call(fd, UAPI_IOAS_UNMAP, &unmap);
 
 	if (size)
 		*size = unmap.length;
@@ -79,16 +78,16 @@ static inline int ioas_unmap(int fd, uint32_t ioas, uint64_t iova, uint64_t leng
 
 static inline int bind_to(int cdev, int iommufd)
 {
-	struct vfio_device_bind_iommufd bind = {.argsz = sizeof(bind), .iommufd = iommufd};
+	struct uapi_bind_iommufd bind = {.size = sizeof(bind), .iommufd = iommufd};
 
-	return call(cdev, VFIO_DEVICE_BIND_IOMMUFD, &bind);
+	return call(cdev, UAPI_DEVICE_BIND_IOMMUFD, &bind);
 }
 
 static inline int attach_to(int cdev, uint32_t pt)
 {
-	struct vfio_device_attach_iommufd_pt attach = {.argsz = sizeof(attach), .pt_id = pt};
+	struct uapi_attach_pt attach = {.size = sizeof(attach), .pt_id = pt};
 
-	return call(cdev, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &attach);
+	return call(cdev, UAPI_DEVICE_ATTACH_PT, &attach);
 }
 
 /* type1 */

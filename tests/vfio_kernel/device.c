@@ -195,13 +195,13 @@ void fake_device_release(struct fake_file *file)
 
 static int bind_iommufd(struct fake_file *file, void *arg)
 {
-	struct vfio_device_bind_iommufd *bind = arg;
+	struct uapi_bind_iommufd *bind = arg;
 	struct fake_plugged *device = file->device;
 	struct fake_file *iommufd;
 	uint32_t id;
 	int err;
 
-	if (bind->argsz < offsetof(struct vfio_device_bind_iommufd, out_devid) + 4 || bind->flags ||
+	if (bind->size < offsetof(struct uapi_bind_iommufd, dev_id) + 4 || bind->flags ||
 	    bind->iommufd < 0 || file->by_group)
 		return -EINVAL;
 	if (device->group->opened || used_as(device->group, FAKE_USED_BY_GROUP))
@@ -219,7 +219,7 @@ static int bind_iommufd(struct fake_file *file, void *arg)
 	if (err)
 		return err;
 	device->ctx = iommufd->ctx;
-	device->device = bind->out_devid = id;
+	device->device = bind->dev_id = id;
 	device->group->cdevs++;
 	device->opened++;
 	device->config[4] &= (uint8_t)~4;
@@ -231,12 +231,11 @@ static int bind_iommufd(struct fake_file *file, void *arg)
 
 static int attach_pt(struct fake_file *file, void *arg)
 {
-	struct vfio_device_attach_iommufd_pt *attach = arg;
+	struct uapi_attach_pt *attach = arg;
 	uint32_t pt = attach->pt_id;
 	int err;
 
-	if (attach->argsz < offsetof(struct vfio_device_attach_iommufd_pt, pt_id) + 4 ||
-	    (attach->flags & ~1U))
+	if (attach->size < offsetof(struct uapi_attach_pt, pt_id) + 4 || (attach->flags & ~1U))
 		return -EINVAL;
 	if (attach->flags)
 		return -EOPNOTSUPP; /* processes' address spaces */
@@ -248,9 +247,9 @@ static int attach_pt(struct fake_file *file, void *arg)
 
 static int detach_pt(struct fake_file *file, void *arg)
 {
-	const struct vfio_device_detach_iommufd_pt *detach = arg;
+	const struct uapi_detach_pt *detach = arg;
 
-	if (detach->argsz < sizeof(uint32_t) * 2 || (detach->flags & ~1U))
+	if (detach->size < sizeof(uint32_t) * 2 || (detach->flags & ~1U))
 		return -EINVAL;
 	if (detach->flags)
 		return -EOPNOTSUPP;
@@ -353,13 +352,13 @@ int fake_device_ioctl(struct fake_file *file, unsigned long request, void *arg,
 		      struct fake_call *call)
 {
 	(void)call;
-	if (request == VFIO_DEVICE_BIND_IOMMUFD)
+	if (request == UAPI_DEVICE_BIND_IOMMUFD)
 		return bind_iommufd(file, arg);
 	if (!file->access)
 		return -EINVAL;
-	if (!file->by_group && request == VFIO_DEVICE_ATTACH_IOMMUFD_PT)
+	if (!file->by_group && request == UAPI_DEVICE_ATTACH_PT)
 		return attach_pt(file, arg);
-	if (!file->by_group && request == VFIO_DEVICE_DETACH_IOMMUFD_PT)
+	if (!file->by_group && request == UAPI_DEVICE_DETACH_PT)
 		return detach_pt(file, arg);
 	switch (request) {
 	case VFIO_DEVICE_GET_INFO:

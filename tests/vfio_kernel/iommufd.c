@@ -290,17 +290,17 @@ int fake_iommufd_attach(struct fake_plugged *device, uint32_t *pt)
 
 static int alloc_ioas(struct fake_ctx *ctx, void *arg)
 {
-	struct iommu_ioas_alloc *cmd = arg;
+	struct uapi_ioas_alloc *cmd = arg;
 
 	if (cmd->flags)
 		return -EOPNOTSUPP;
-	cmd->out_ioas_id = new_object(ctx, FAKE_OBJECT_IOAS);
+	cmd->ioas_id = new_object(ctx, FAKE_OBJECT_IOAS);
 	return 0;
 }
 
 static int destroy(struct fake_ctx *ctx, void *arg)
 {
-	struct iommu_destroy *cmd = arg;
+	struct uapi_destroy *cmd = arg;
 	struct fake_object *object = object_of(ctx, cmd->id, FAKE_OBJECT_NONE);
 
 	if (!object)
@@ -313,48 +313,48 @@ static int destroy(struct fake_ctx *ctx, void *arg)
 
 static int iova_ranges(struct fake_ctx *ctx, void *arg)
 {
-	struct iommu_ioas_iova_ranges *cmd = arg;
+	struct uapi_iova_ranges *cmd = arg;
 	struct fake_object *ioas = object_of(ctx, cmd->ioas_id, FAKE_OBJECT_IOAS);
-	uint32_t max = cmd->num_iovas;
+	uint32_t max = cmd->nr;
 	size_t nr;
 
-	if (cmd->__reserved)
+	if (cmd->reserved)
 		return -EOPNOTSUPP;
 	if (!ioas)
 		return -ENOENT;
-	nr = fake_holes(&ioas->space, (struct fake_window *)(uintptr_t)cmd->allowed_iovas, max);
-	cmd->num_iovas = (uint32_t)nr;
-	cmd->out_iova_alignment = ioas->space.alignment;
+	nr = fake_holes(&ioas->space, (struct fake_window *)(uintptr_t)cmd->ranges, max);
+	cmd->nr = (uint32_t)nr;
+	cmd->alignment = ioas->space.alignment;
 	return nr > max ? -EMSGSIZE : 0;
 }
 
 static int allow_iovas(struct fake_ctx *ctx, void *arg)
 {
-	struct iommu_ioas_allow_iovas *cmd = arg;
+	struct uapi_iova_ranges *cmd = arg;
 	struct fake_object *ioas = object_of(ctx, cmd->ioas_id, FAKE_OBJECT_IOAS);
-	const struct iommu_iova_range *ranges = (void *)(uintptr_t)cmd->allowed_iovas;
+	const struct uapi_iova_range *ranges = (void *)(uintptr_t)cmd->ranges;
 	struct fake_window *allowed;
 
-	if (cmd->__reserved)
+	if (cmd->reserved)
 		return -EOPNOTSUPP;
 	if (!ioas)
 		return -ENOENT;
-	for (uint32_t i = 0; i < cmd->num_iovas; i++) {
+	for (uint32_t i = 0; i < cmd->nr; i++) {
 		if (ranges[i].start >= ranges[i].last)
 			return -EINVAL;
 		for (uint32_t j = 0; j < i; j++)
 			if (ranges[j].start <= ranges[i].last && ranges[i].start <= ranges[j].last)
 				return -EINVAL;
 	}
-	for (uint32_t i = 0; i < cmd->num_iovas; i++)
+	for (uint32_t i = 0; i < cmd->nr; i++)
 		if (fake_find_reserved(&ioas->space, ranges[i].start, ranges[i].last))
 			return -EADDRINUSE;
-	allowed = fake_alloc(cmd->num_iovas * sizeof(*allowed));
-	for (uint32_t i = 0; i < cmd->num_iovas; i++)
+	allowed = fake_alloc(cmd->nr * sizeof(*allowed));
+	for (uint32_t i = 0; i < cmd->nr; i++)
 		allowed[i] = (struct fake_window){ranges[i].start, ranges[i].last};
 	free(ioas->space.allowed);
 	ioas->space.allowed = allowed;
-	ioas->space.nr_allowed = cmd->num_iovas;
+	ioas->space.nr_allowed = cmd->nr;
 	return 0;
 }
 
@@ -408,14 +408,14 @@ static int add(struct fake_space *space, struct fake_area *area, uint32_t flags,
 
 	if (length & (space->alignment - 1))
 		err = -EINVAL;
-	else if (flags & IOMMU_IOAS_MAP_FIXED_IOVA)
+	else if (flags & UAPI_MAP_FIXED)
 		err = check_place(space, *iova, length);
 	else
 		err = find_room(space, where_from, length, iova);
 	if (!err && ((uintptr_t)where_from & (FAKE_PAGE - 1) & (space->alignment - 1)))
 		err = -EINVAL;
-	area->read = flags & IOMMU_IOAS_MAP_READABLE;
-	area->write = flags & IOMMU_IOAS_MAP_WRITEABLE;
+	area->read = flags & UAPI_MAP_READABLE;
+	area->write = flags & UAPI_MAP_WRITEABLE;
 	area->iova = *iova;
 	area->last = *iova + length - 1;
 	if (err && area->fd >= 0) {
@@ -431,9 +431,9 @@ static int add(struct fake_space *space, struct fake_area *area, uint32_t flags,
 
 static int check_flags(uint32_t flags, uint64_t iova, uint64_t length)
 {
-	const uint32_t access = IOMMU_IOAS_MAP_WRITEABLE | IOMMU_IOAS_MAP_READABLE;
+	const uint32_t access = UAPI_MAP_WRITEABLE | UAPI_MAP_READABLE;
 
-	if (flags & ~(access | IOMMU_IOAS_MAP_FIXED_IOVA))
+	if (flags & ~(access | UAPI_MAP_FIXED))
 		return -EOPNOTSUPP;
 	if (iova == ALL || length == ALL)
 		return -EOVERFLOW;
@@ -442,11 +442,11 @@ static int check_flags(uint32_t flags, uint64_t iova, uint64_t length)
 
 static int map(struct fake_ctx *ctx, void *arg)
 {
-	struct iommu_ioas_map *cmd = arg;
+	struct uapi_ioas_map *cmd = arg;
 	struct fake_object *ioas = object_of(ctx, cmd->ioas_id, FAKE_OBJECT_IOAS);
 	struct fake_area area = {.fd = -1, .memory = (uint8_t *)(uintptr_t)cmd->user_va};
 	uint64_t iova = cmd->iova, end;
-	int err = cmd->__reserved ? -EOPNOTSUPP : check_flags(cmd->flags, cmd->iova, cmd->length);
+	int err = cmd->reserved ? -EOPNOTSUPP : check_flags(cmd->flags, cmd->iova, cmd->length);
 
 	if (err)
 		return err;
@@ -456,7 +456,7 @@ static int map(struct fake_ctx *ctx, void *arg)
 		return -EOVERFLOW;
 	if (!cmd->length || cmd->length > ALL - FAKE_PAGE)
 		return -EINVAL;
-	area.writable = cmd->flags & IOMMU_IOAS_MAP_WRITEABLE;
+	area.writable = cmd->flags & UAPI_MAP_WRITEABLE;
 	err = add(&ioas->space, &area, cmd->flags, cmd->user_va, cmd->length, &iova);
 	if (!err)
 		cmd->iova = iova;
@@ -486,7 +486,7 @@ static int check_file(int fd, uint64_t start, uint64_t length)
 
 static int map_file(struct fake_ctx *ctx, void *arg)
 {
-	struct iommu_ioas_map_file *cmd = arg;
+	struct uapi_ioas_map_file *cmd = arg;
 	struct fake_object *ioas = object_of(ctx, cmd->ioas_id, FAKE_OBJECT_IOAS);
 	struct fake_area area = {.fd = -1};
 	uint64_t iova = cmd->iova, last;
@@ -507,7 +507,7 @@ static int map_file(struct fake_ctx *ctx, void *arg)
 		err = fake_map_file(&area, cmd->fd, cmd->start, cmd->length);
 	if (err)
 		return err;
-	area.writable = cmd->flags & IOMMU_IOAS_MAP_WRITEABLE;
+	area.writable = cmd->flags & UAPI_MAP_WRITEABLE;
 	err = add(&ioas->space, &area, cmd->flags, cmd->start, cmd->length, &iova);
 	if (!err)
 		cmd->iova = iova;
@@ -516,7 +516,7 @@ static int map_file(struct fake_ctx *ctx, void *arg)
 
 static int copy(struct fake_ctx *ctx, void *arg)
 {
-	struct iommu_ioas_copy *cmd = arg;
+	struct uapi_ioas_copy *cmd = arg;
 	struct fake_object *from = object_of(ctx, cmd->src_ioas_id, FAKE_OBJECT_IOAS);
 	struct fake_object *to = object_of(ctx, cmd->dst_ioas_id, FAKE_OBJECT_IOAS);
 	struct fake_area *source, area;
@@ -542,7 +542,7 @@ static int copy(struct fake_ctx *ctx, void *arg)
 	}
 	if (!to)
 		return -ENOENT;
-	if ((cmd->flags & IOMMU_IOAS_MAP_WRITEABLE) && !source->writable)
+	if ((cmd->flags & UAPI_MAP_WRITEABLE) && !source->writable)
 		return -EPERM;
 	area = (struct fake_area){
 		.fd = -1,
@@ -567,7 +567,7 @@ static int copy(struct fake_ctx *ctx, void *arg)
  */
 static int unmap(struct fake_ctx *ctx, void *arg)
 {
-	struct iommu_ioas_unmap *cmd = arg;
+	struct uapi_ioas_unmap *cmd = arg;
 	struct fake_object *ioas = object_of(ctx, cmd->ioas_id, FAKE_OBJECT_IOAS);
 	uint64_t last = ALL, unmapped = 0;
 	bool all = !cmd->iova && cmd->length == ALL;
@@ -597,71 +597,78 @@ static int unmap(struct fake_ctx *ctx, void *arg)
 	return 0;
 }
 
-static int option_rlimit(struct fake_ctx *ctx, struct iommu_option *cmd)
+static int option_rlimit(struct fake_ctx *ctx, struct uapi_option *cmd)
 {
 	if (cmd->object_id)
 		return -EOPNOTSUPP;
-	if (cmd->op == IOMMU_OPTION_OP_GET) {
-		cmd->val64 = ctx->account_process;
+	if (cmd->op == 1) {
+		cmd->value = ctx->account_process;
 		return 0;
 	}
-	if (cmd->op != IOMMU_OPTION_OP_SET)
+	if (cmd->op != 0)
 		return -EOPNOTSUPP;
 	for (size_t i = 0; i < FAKE_MAX_OBJECTS; i++)
 		if (ctx->objects[i])
 			return -EBUSY;
-	if (cmd->val64 > 1)
+	if (cmd->value > 1)
 		return -EINVAL;
-	ctx->account_process = cmd->val64;
+	ctx->account_process = cmd->value;
 	return 0;
 }
 
-static int option_huge(struct fake_ctx *ctx, struct iommu_option *cmd)
+static int option_huge(struct fake_ctx *ctx, struct uapi_option *cmd)
 {
 	struct fake_object *ioas = object_of(ctx, cmd->object_id, FAKE_OBJECT_IOAS);
 
-	if (cmd->__reserved)
+	if (cmd->reserved)
 		return -EOPNOTSUPP;
 	if (!ioas)
 		return -ENOENT;
-	if (cmd->op == IOMMU_OPTION_OP_GET) {
-		cmd->val64 = !ioas->small_pages;
+	if (cmd->op == 1) {
+		cmd->value = !ioas->small_pages;
 		return 0;
 	}
-	if (cmd->op != IOMMU_OPTION_OP_SET)
+	if (cmd->op != 0)
 		return -EOPNOTSUPP;
-	if (cmd->val64 > 1)
+	if (cmd->value > 1)
 		return -EINVAL;
-	if (!cmd->val64 && !ioas->small_pages && ioas->space.domains && ioas->space.nr)
+	if (!cmd->value && !ioas->small_pages && ioas->space.domains && ioas->space.nr)
 		return -EINVAL;
-	ioas->small_pages = !cmd->val64;
+	ioas->small_pages = !cmd->value;
 	settle_alignment(ioas);
 	return 0;
 }
 
 static int option(struct fake_ctx *ctx, void *arg)
 {
-	struct iommu_option *cmd = arg;
+	struct uapi_option *cmd = arg;
 
-	switch (cmd->option_id) {
-	case IOMMU_OPTION_RLIMIT_MODE:
+	switch (cmd->option) {
+	case UAPI_OPTION_RLIMIT_MODE:
 		return option_rlimit(ctx, cmd);
-	case IOMMU_OPTION_HUGE_PAGES:
+	case UAPI_OPTION_HUGE_PAGES:
 		return option_huge(ctx, cmd);
 	default:
 		return -EOPNOTSUPP;
 	}
 }
 
+/* The registers of an IOMMU of Intel's (VT-d 4.1, 11.4.2 and 11.4.3). */
+struct vtd_info {
+	uint32_t flags;
+	uint32_t reserved;
+	uint64_t cap_reg;
+	uint64_t ecap_reg;
+};
+
 static int hw_info(struct fake_ctx *ctx, void *arg)
 {
-	struct iommu_hw_info *cmd = arg;
-	struct iommu_hw_info_vtd vtd = {.cap_reg = 0xc9de008cee690462,
-					.ecap_reg = 0x12ca9a00f0ef5e};
+	struct uapi_hw_info *cmd = arg;
+	struct vtd_info vtd = {.cap_reg = 0xc9de008cee690462, .ecap_reg = 0x12ca9a00f0ef5e};
 	struct fake_object *device = object_of(ctx, cmd->dev_id, FAKE_OBJECT_DEVICE);
-	uint8_t *data = (uint8_t *)(uintptr_t)cmd->data_uptr;
+	uint8_t *data = (uint8_t *)(uintptr_t)cmd->data;
 
-	if (cmd->flags || cmd->__reserved[0] || cmd->__reserved[1] || cmd->__reserved[2])
+	if (cmd->flags || cmd->reserved[0] || cmd->reserved[1] || cmd->reserved[2])
 		return -EOPNOTSUPP;
 	if (cmd->data_len && !data)
 		return -EINVAL;
@@ -670,50 +677,50 @@ static int hw_info(struct fake_ctx *ctx, void *arg)
 	for (uint32_t i = 0; i < cmd->data_len; i++)
 		data[i] = i < sizeof(vtd) ? ((uint8_t *)&vtd)[i] : 0;
 	cmd->data_len = sizeof(vtd);
-	cmd->out_data_type = IOMMU_HW_INFO_TYPE_INTEL_VTD;
-	cmd->out_max_pasid_log2 = 0;
-	cmd->out_capabilities = fake->options.dirty_tracking ? IOMMU_HW_CAP_DIRTY_TRACKING : 0;
+	cmd->type = UAPI_HW_INFO_INTEL;
+	cmd->max_pasid_log2 = 0;
+	cmd->capabilities = fake->options.dirty_tracking ? UAPI_HW_CAP_DIRTY_TRACKING : 0;
 	return 0;
 }
 
 static int alloc_hwpt(struct fake_ctx *ctx, void *arg)
 {
-	struct iommu_hwpt_alloc *cmd = arg;
+	struct uapi_hwpt_alloc *cmd = arg;
 	struct fake_object *device = object_of(ctx, cmd->dev_id, FAKE_OBJECT_DEVICE);
-	bool track = cmd->flags & IOMMU_HWPT_ALLOC_DIRTY_TRACKING;
+	bool track = cmd->flags & UAPI_HWPT_DIRTY_TRACKING;
 	int err;
 
-	if (cmd->__reserved)
+	if (cmd->reserved)
 		return -EOPNOTSUPP;
-	if (!cmd->data_len != (cmd->data_type == IOMMU_HWPT_DATA_NONE))
+	if (!cmd->data_len != (cmd->data_type == 0))
 		return -EINVAL;
 	if (!device)
 		return -ENOENT;
 	/* Page tables of the user's, below one of the kernel's, are not modelled. */
 	if (!object_of(ctx, cmd->pt_id, FAKE_OBJECT_IOAS))
 		return -EINVAL;
-	if (cmd->data_len || (cmd->flags & ~IOMMU_HWPT_ALLOC_DIRTY_TRACKING) ||
+	if (cmd->data_len || (cmd->flags & ~UAPI_HWPT_DIRTY_TRACKING) ||
 	    (track && !fake->options.dirty_tracking) ||
 	    (cmd->flags && fake->functions[device->function]->noiommu))
 		return -EOPNOTSUPP;
-	err = add_domain(ctx, cmd->pt_id, fake->functions[device->function], &cmd->out_hwpt_id);
+	err = add_domain(ctx, cmd->pt_id, fake->functions[device->function], &cmd->hwpt_id);
 	if (!err)
-		ctx->objects[cmd->out_hwpt_id]->tracks = track;
+		ctx->objects[cmd->hwpt_id]->tracks = track;
 	return err;
 }
 
 static int set_tracking(struct fake_ctx *ctx, void *arg)
 {
-	struct iommu_hwpt_set_dirty_tracking *cmd = arg;
+	struct uapi_set_dirty_tracking *cmd = arg;
 	struct fake_object *hwpt = object_of(ctx, cmd->hwpt_id, FAKE_OBJECT_HWPT);
 
-	if (cmd->flags & ~IOMMU_HWPT_DIRTY_TRACKING_ENABLE)
+	if (cmd->flags & ~1U)
 		return -EOPNOTSUPP;
 	if (!hwpt)
 		return -ENOENT;
 	if (!hwpt->tracks)
 		return -EOPNOTSUPP;
-	hwpt->tracking = cmd->flags & IOMMU_HWPT_DIRTY_TRACKING_ENABLE;
+	hwpt->tracking = cmd->flags & 1U;
 	if (hwpt->tracking)
 		fake_dirty(&ctx->objects[hwpt->ioas]->space, 0, ALL, FAKE_PAGE, NULL, true);
 	return 0;
@@ -721,12 +728,12 @@ static int set_tracking(struct fake_ctx *ctx, void *arg)
 
 static int get_dirty(struct fake_ctx *ctx, void *arg)
 {
-	struct iommu_hwpt_get_dirty_bitmap *cmd = arg;
+	struct uapi_dirty_bitmap *cmd = arg;
 	struct fake_object *hwpt = object_of(ctx, cmd->hwpt_id, FAKE_OBJECT_HWPT);
 	struct fake_space *space;
 	uint64_t last;
 
-	if ((cmd->flags & ~IOMMU_HWPT_GET_DIRTY_BITMAP_NO_CLEAR) || cmd->__reserved)
+	if ((cmd->flags & ~UAPI_DIRTY_NO_CLEAR) || cmd->reserved)
 		return -EOPNOTSUPP;
 	if (!hwpt)
 		return -ENOENT;
@@ -739,15 +746,15 @@ static int get_dirty(struct fake_ctx *ctx, void *arg)
 		return -EINVAL;
 	if (!hwpt->tracks)
 		return -EOPNOTSUPP;
-	fake_dirty(space, cmd->iova, last, cmd->page_size, (uint64_t *)(uintptr_t)cmd->data,
-		   !(cmd->flags & IOMMU_HWPT_GET_DIRTY_BITMAP_NO_CLEAR));
+	fake_dirty(space, cmd->iova, last, cmd->page_size, (uint64_t *)(uintptr_t)cmd->bitmap,
+		   !(cmd->flags & UAPI_DIRTY_NO_CLEAR));
 	return 0;
 }
 
 /* The address of @iova in memory, and how far memory goes on without a gap. */
 static int get_pa(struct fake_ctx *ctx, void *arg)
 {
-	struct iommu_ioas_noiommu_get_pa *cmd = arg;
+	struct fake_noiommu_get_pa *cmd = arg;
 	struct fake_object *ioas = object_of(ctx, cmd->ioas_id, FAKE_OBJECT_IOAS);
 	uint64_t max = cmd->length ? cmd->length : ALL, size = 0, phys;
 	struct fake_area *area;
@@ -755,7 +762,7 @@ static int get_pa(struct fake_ctx *ctx, void *arg)
 
 	if (fake->options.no_rawio)
 		return -EPERM;
-	if (cmd->flags || cmd->__reserved)
+	if (cmd->flags || cmd->reserved)
 		return -EOPNOTSUPP;
 	if (!ioas)
 		return -ENOENT;
@@ -771,7 +778,7 @@ static int get_pa(struct fake_ctx *ctx, void *arg)
 	while (size < max && cmd->iova + size <= area->last &&
 	       fake_phys(area->memory + (cmd->iova + size - area->iova)) == phys + size)
 		size += FAKE_PAGE - (cmd->iova + size) % FAKE_PAGE;
-	cmd->out_phys = phys;
+	cmd->phys = phys;
 	cmd->length = size < max ? size : max;
 	return 0;
 }
@@ -785,37 +792,38 @@ static const struct {
 	{                                                                                      \
 		request, sizeof(type), offsetof(type, last) + sizeof(((type *)0)->last), serve \
 	}
-	REQUEST(IOMMU_DESTROY, struct iommu_destroy, id, destroy),
-	REQUEST(IOMMU_IOAS_ALLOC, struct iommu_ioas_alloc, out_ioas_id, alloc_ioas),
-	REQUEST(IOMMU_IOAS_ALLOW_IOVAS, struct iommu_ioas_allow_iovas, allowed_iovas, allow_iovas),
-	REQUEST(IOMMU_IOAS_COPY, struct iommu_ioas_copy, src_iova, copy),
-	REQUEST(IOMMU_IOAS_IOVA_RANGES, struct iommu_ioas_iova_ranges, out_iova_alignment,
-		iova_ranges),
-	REQUEST(IOMMU_IOAS_MAP, struct iommu_ioas_map, iova, map),
-	REQUEST(IOMMU_IOAS_MAP_FILE, struct iommu_ioas_map_file, iova, map_file),
-	REQUEST(IOMMU_IOAS_UNMAP, struct iommu_ioas_unmap, length, unmap),
-	REQUEST(IOMMU_OPTION, struct iommu_option, val64, option),
-	REQUEST(IOMMU_HWPT_ALLOC, struct iommu_hwpt_alloc, __reserved, alloc_hwpt),
-	REQUEST(IOMMU_GET_HW_INFO, struct iommu_hw_info, __reserved, hw_info),
-	REQUEST(IOMMU_HWPT_SET_DIRTY_TRACKING, struct iommu_hwpt_set_dirty_tracking, __reserved,
+	REQUEST(UAPI_DESTROY, struct uapi_destroy, id, destroy),
+	REQUEST(UAPI_IOAS_ALLOC, struct uapi_ioas_alloc, ioas_id, alloc_ioas),
+	/* As the next but one, without the alignment. */
+	{UAPI_IOAS_ALLOW_IOVAS, offsetof(struct uapi_iova_ranges, alignment),
+	 offsetof(struct uapi_iova_ranges, alignment), allow_iovas},
+	REQUEST(UAPI_IOAS_COPY, struct uapi_ioas_copy, src_iova, copy),
+	REQUEST(UAPI_IOAS_IOVA_RANGES, struct uapi_iova_ranges, alignment, iova_ranges),
+	REQUEST(UAPI_IOAS_MAP, struct uapi_ioas_map, iova, map),
+	REQUEST(UAPI_IOAS_MAP_FILE, struct uapi_ioas_map_file, iova, map_file),
+	REQUEST(UAPI_IOAS_UNMAP, struct uapi_ioas_unmap, length, unmap),
+	REQUEST(UAPI_OPTION, struct uapi_option, value, option),
+	REQUEST(UAPI_HWPT_ALLOC, struct uapi_hwpt_alloc, reserved, alloc_hwpt),
+	REQUEST(UAPI_GET_HW_INFO, struct uapi_hw_info, reserved, hw_info),
+	REQUEST(UAPI_HWPT_SET_DIRTY_TRACKING, struct uapi_set_dirty_tracking, reserved,
 		set_tracking),
-	REQUEST(IOMMU_HWPT_GET_DIRTY_BITMAP, struct iommu_hwpt_get_dirty_bitmap, data, get_dirty),
-	REQUEST(IOMMU_IOAS_NOIOMMU_GET_PA, struct iommu_ioas_noiommu_get_pa, out_phys, get_pa),
+	REQUEST(UAPI_HWPT_GET_DIRTY_BITMAP, struct uapi_dirty_bitmap, bitmap, get_dirty),
+	REQUEST(FAKE_IOAS_NOIOMMU_GET_PA, struct fake_noiommu_get_pa, phys, get_pa),
 #undef REQUEST
 };
 
 /* Where the log's record is to point. */
 static void describe(unsigned long request, const void *arg, struct fake_call *call)
 {
-	if (request == IOMMU_IOAS_MAP) {
-		call->iova = ((const struct iommu_ioas_map *)arg)->iova;
-		call->size = ((const struct iommu_ioas_map *)arg)->length;
-	} else if (request == IOMMU_IOAS_MAP_FILE) {
-		call->iova = ((const struct iommu_ioas_map_file *)arg)->iova;
-		call->size = ((const struct iommu_ioas_map_file *)arg)->length;
-	} else if (request == IOMMU_IOAS_UNMAP) {
-		call->iova = ((const struct iommu_ioas_unmap *)arg)->iova;
-		call->size = ((const struct iommu_ioas_unmap *)arg)->length;
+	if (request == UAPI_IOAS_MAP) {
+		call->iova = ((const struct uapi_ioas_map *)arg)->iova;
+		call->size = ((const struct uapi_ioas_map *)arg)->length;
+	} else if (request == UAPI_IOAS_MAP_FILE) {
+		call->iova = ((const struct uapi_ioas_map_file *)arg)->iova;
+		call->size = ((const struct uapi_ioas_map_file *)arg)->length;
+	} else if (request == UAPI_IOAS_UNMAP) {
+		call->iova = ((const struct uapi_ioas_unmap *)arg)->iova;
+		call->size = ((const struct uapi_ioas_unmap *)arg)->length;
 	}
 }
 
@@ -829,7 +837,7 @@ int fake_iommufd_ioctl(struct fake_file *file, unsigned long request, void *arg,
 	for (size_t i = 0; i < ARRAY_SIZE(requests); i++) {
 		if (requests[i].request != request)
 			continue;
-		if (request == IOMMU_IOAS_MAP_FILE && fake->options.no_file_memory)
+		if (request == UAPI_IOAS_MAP_FILE && fake->options.no_file_memory)
 			break;
 		memcpy(&size, arg, sizeof(size));
 		if (size < requests[i].least)

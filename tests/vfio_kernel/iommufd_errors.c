@@ -59,7 +59,7 @@ static void test_map_errors(void **state)
 {
 	struct fixture fx;
 	uint8_t *hole = new_pages(3);
-	struct iommu_ioas_map map;
+	struct uapi_ioas_map map;
 
 	(void)state;
 	open_fixture(&fx, NULL);
@@ -81,23 +81,23 @@ static void test_map_errors(void **state)
 	assert_int_equal(ioas_map(fx.iommufd, fx.ioas, 0x20000, hole, PAGE), 0);
 	mprotect(hole + 2 * PAGE, PAGE, PROT_READ);
 	assert_int_equal(ioas_map(fx.iommufd, fx.ioas, 0x30000, hole + 2 * PAGE, PAGE), -EFAULT);
-	map = (struct iommu_ioas_map){
+	map = (struct uapi_ioas_map){
 		.size = sizeof(map),
-		.flags = IOMMU_IOAS_MAP_FIXED_IOVA | IOMMU_IOAS_MAP_READABLE,
+		.flags = UAPI_MAP_FIXED | UAPI_MAP_READABLE,
 		.ioas_id = fx.ioas,
 		.user_va = (uintptr_t)(hole + 2 * PAGE),
 		.length = PAGE,
 		.iova = 0x30000,
 	};
-	assert_int_equal(call(fx.iommufd, IOMMU_IOAS_MAP, &map), 0);
+	assert_int_equal(call(fx.iommufd, UAPI_IOAS_MAP, &map), 0);
 	assert_non_null(fake_reach(fx.function, 0x30000, PAGE, false));
 	assert_null(fake_reach(fx.function, 0x30000, 1, true));
-	map.flags = IOMMU_IOAS_MAP_FIXED_IOVA;
-	assert_int_equal(call(fx.iommufd, IOMMU_IOAS_MAP, &map), -EINVAL);
+	map.flags = UAPI_MAP_FIXED;
+	assert_int_equal(call(fx.iommufd, UAPI_IOAS_MAP, &map), -EINVAL);
 	map.flags = 1U << 9;
-	assert_int_equal(call(fx.iommufd, IOMMU_IOAS_MAP, &map), -EOPNOTSUPP);
+	assert_int_equal(call(fx.iommufd, UAPI_IOAS_MAP, &map), -EOPNOTSUPP);
 	map.size = 24;
-	assert_int_equal(call(fx.iommufd, IOMMU_IOAS_MAP, &map), -EINVAL);
+	assert_int_equal(call(fx.iommufd, UAPI_IOAS_MAP, &map), -EINVAL);
 	assert_int_equal(call(fx.iommufd, _IO(';', 0xee), &map), -ENOTTY);
 	close_fixture(&fx);
 	munmap(hole, 3 * PAGE);
@@ -106,16 +106,16 @@ static void test_map_errors(void **state)
 static void test_longer_structure(void **state)
 {
 	struct {
-		struct iommu_ioas_alloc alloc;
+		struct uapi_ioas_alloc alloc;
 		uint32_t more[3];
 	} longer = {.alloc = {.size = sizeof(longer)}};
 	struct fixture fx;
 
 	(void)state;
 	open_fixture(&fx, NULL);
-	assert_int_equal(call(fx.iommufd, IOMMU_IOAS_ALLOC, &longer), 0);
+	assert_int_equal(call(fx.iommufd, UAPI_IOAS_ALLOC, &longer), 0);
 	longer.more[2] = 1;
-	assert_int_equal(call(fx.iommufd, IOMMU_IOAS_ALLOC, &longer), -E2BIG);
+	assert_int_equal(call(fx.iommufd, UAPI_IOAS_ALLOC, &longer), -E2BIG);
 	close_fixture(&fx);
 }
 
@@ -149,36 +149,32 @@ static void test_unmap_is_not_atomic(void **state)
 
 static void test_ranges(void **state)
 {
-	struct iommu_iova_range ranges[4];
-	struct iommu_ioas_iova_ranges get;
-	struct iommu_ioas_allow_iovas allow;
+	struct uapi_iova_range ranges[4];
+	struct uapi_iova_ranges get;
+	struct uapi_iova_ranges allow;
 	struct fixture fx;
 
 	(void)state;
 	open_fixture(&fx, NULL);
-	get = (struct iommu_ioas_iova_ranges){.size = sizeof(get),
-					      .ioas_id = fx.ioas,
-					      .num_iovas = 1,
-					      .allowed_iovas = (uintptr_t)ranges};
-	assert_int_equal(call(fx.iommufd, IOMMU_IOAS_IOVA_RANGES, &get), -EMSGSIZE);
-	assert_int_equal(get.num_iovas, 2);
-	assert_int_equal(call(fx.iommufd, IOMMU_IOAS_IOVA_RANGES, &get), 0);
-	assert_int_equal(get.out_iova_alignment, PAGE);
+	get = (struct uapi_iova_ranges){
+		.size = sizeof(get), .ioas_id = fx.ioas, .nr = 1, .ranges = (uintptr_t)ranges};
+	assert_int_equal(call(fx.iommufd, UAPI_IOAS_IOVA_RANGES, &get), -EMSGSIZE);
+	assert_int_equal(get.nr, 2);
+	assert_int_equal(call(fx.iommufd, UAPI_IOAS_IOVA_RANGES, &get), 0);
+	assert_int_equal(get.alignment, PAGE);
 	assert_int_equal(ranges[0].start, 0);
 	assert_int_equal(ranges[0].last, 0xfedfffff);
 	assert_int_equal(ranges[1].start, 0xfef00000);
 	assert_int_equal(ranges[1].last, (1ULL << 48) - 1);
 
-	ranges[0] = (struct iommu_iova_range){0xfe000000, 0xfeffffff};
-	allow = (struct iommu_ioas_allow_iovas){.size = sizeof(allow),
-						.ioas_id = fx.ioas,
-						.num_iovas = 1,
-						.allowed_iovas = (uintptr_t)ranges};
-	assert_int_equal(call(fx.iommufd, IOMMU_IOAS_ALLOW_IOVAS, &allow), -EADDRINUSE);
-	ranges[0] = (struct iommu_iova_range){0x100000, 0x100000};
-	assert_int_equal(call(fx.iommufd, IOMMU_IOAS_ALLOW_IOVAS, &allow), -EINVAL);
-	ranges[0] = (struct iommu_iova_range){0x100000, 0x1fffff};
-	assert_int_equal(call(fx.iommufd, IOMMU_IOAS_ALLOW_IOVAS, &allow), 0);
+	ranges[0] = (struct uapi_iova_range){0xfe000000, 0xfeffffff};
+	allow = (struct uapi_iova_ranges){
+		.size = sizeof(allow), .ioas_id = fx.ioas, .nr = 1, .ranges = (uintptr_t)ranges};
+	assert_int_equal(call(fx.iommufd, UAPI_IOAS_ALLOW_IOVAS, &allow), -EADDRINUSE);
+	ranges[0] = (struct uapi_iova_range){0x100000, 0x100000};
+	assert_int_equal(call(fx.iommufd, UAPI_IOAS_ALLOW_IOVAS, &allow), -EINVAL);
+	ranges[0] = (struct uapi_iova_range){0x100000, 0x1fffff};
+	assert_int_equal(call(fx.iommufd, UAPI_IOAS_ALLOW_IOVAS, &allow), 0);
 	close_fixture(&fx);
 }
 
@@ -220,10 +216,9 @@ static void test_locked_memory(void **state)
 static void test_files(void **state)
 {
 	int memfd = memfd_create("memory", MFD_CLOEXEC), dmabuf;
-	struct iommu_ioas_map_file map = {
+	struct uapi_ioas_map_file map = {
 		.size = sizeof(map),
-		.flags = IOMMU_IOAS_MAP_FIXED_IOVA | IOMMU_IOAS_MAP_READABLE |
-			 IOMMU_IOAS_MAP_WRITEABLE,
+		.flags = UAPI_MAP_FIXED | UAPI_MAP_READABLE | UAPI_MAP_WRITEABLE,
 		.fd = memfd,
 		.start = PAGE,
 		.length = 2 * PAGE,
@@ -236,22 +231,22 @@ static void test_files(void **state)
 	assert_int_equal(ftruncate(memfd, 3 * PAGE), 0);
 	open_fixture(&fx, NULL);
 	map.ioas_id = fx.ioas;
-	assert_int_equal(call(fx.iommufd, IOMMU_IOAS_MAP_FILE, &map), 0);
+	assert_int_equal(call(fx.iommufd, UAPI_IOAS_MAP_FILE, &map), 0);
 	assert_int_equal(fake_write(fx.function, 0x11000, &byte, 1), 0);
 	assert_int_equal(pread(memfd, &got, 1, 2 * PAGE), 1);
 	assert_int_equal(got, 0x77);
 	map.iova = 0x20000;
 	map.length = 3 * PAGE;
-	assert_int_equal(call(fx.iommufd, IOMMU_IOAS_MAP_FILE, &map), -EINVAL);
+	assert_int_equal(call(fx.iommufd, UAPI_IOAS_MAP_FILE, &map), -EINVAL);
 	map.fd = 999;
-	assert_int_equal(call(fx.iommufd, IOMMU_IOAS_MAP_FILE, &map), -EBADF);
+	assert_int_equal(call(fx.iommufd, UAPI_IOAS_MAP_FILE, &map), -EBADF);
 	dmabuf = fake_dmabuf(4 * PAGE);
 	map.fd = dmabuf;
-	assert_int_equal(call(fx.iommufd, IOMMU_IOAS_MAP_FILE, &map), -EINVAL);
+	assert_int_equal(call(fx.iommufd, UAPI_IOAS_MAP_FILE, &map), -EINVAL);
 	fake_configure(&(struct fake_options){.dmabufs = true});
-	assert_int_equal(call(fx.iommufd, IOMMU_IOAS_MAP_FILE, &map), 0);
+	assert_int_equal(call(fx.iommufd, UAPI_IOAS_MAP_FILE, &map), 0);
 	fake_configure(&(struct fake_options){.no_file_memory = true});
-	assert_int_equal(call(fx.iommufd, IOMMU_IOAS_MAP_FILE, &map), -ENOTTY);
+	assert_int_equal(call(fx.iommufd, UAPI_IOAS_MAP_FILE, &map), -ENOTTY);
 	close_fixture(&fx);
 	close(dmabuf);
 	close(memfd);
@@ -260,9 +255,9 @@ static void test_files(void **state)
 static void test_copy(void **state)
 {
 	struct fixture fx;
-	struct iommu_ioas_copy copy = {
+	struct uapi_ioas_copy copy = {
 		.size = sizeof(copy),
-		.flags = IOMMU_IOAS_MAP_FIXED_IOVA | IOMMU_IOAS_MAP_READABLE,
+		.flags = UAPI_MAP_FIXED | UAPI_MAP_READABLE,
 		.length = PAGE,
 		.src_iova = 0x11000,
 		.dst_iova = 0x50000,
@@ -271,44 +266,42 @@ static void test_copy(void **state)
 	(void)state;
 	open_fixture(&fx, NULL);
 	copy.src_ioas_id = copy.dst_ioas_id = fx.ioas;
-	assert_int_equal(call(fx.iommufd, IOMMU_IOAS_COPY, &copy), -ENOENT);
+	assert_int_equal(call(fx.iommufd, UAPI_IOAS_COPY, &copy), -ENOENT);
 	assert_int_equal(ioas_map(fx.iommufd, fx.ioas, 0x10000, fx.memory, 2 * PAGE), 0);
-	assert_int_equal(call(fx.iommufd, IOMMU_IOAS_COPY, &copy), 0);
+	assert_int_equal(call(fx.iommufd, UAPI_IOAS_COPY, &copy), 0);
 	assert_ptr_equal(fake_reach(fx.function, 0x50000, PAGE, false), fx.memory + PAGE);
-	assert_int_equal(call(fx.iommufd, IOMMU_IOAS_COPY, &copy), -EEXIST);
+	assert_int_equal(call(fx.iommufd, UAPI_IOAS_COPY, &copy), -EEXIST);
 	close_fixture(&fx);
 }
 
 static void test_objects(void **state)
 {
-	struct iommu_destroy destroy = {.size = sizeof(destroy)};
+	struct uapi_destroy destroy = {.size = sizeof(destroy)};
 	struct fixture fx;
 
 	(void)state;
 	open_fixture(&fx, NULL);
 	destroy.id = fx.ioas;
-	assert_int_equal(call(fx.iommufd, IOMMU_DESTROY, &destroy), -EBUSY);
+	assert_int_equal(call(fx.iommufd, UAPI_DESTROY, &destroy), -EBUSY);
 	destroy.id = new_ioas(fx.iommufd);
-	assert_int_equal(call(fx.iommufd, IOMMU_DESTROY, &destroy), 0);
-	assert_int_equal(call(fx.iommufd, IOMMU_DESTROY, &destroy), -ENOENT);
+	assert_int_equal(call(fx.iommufd, UAPI_DESTROY, &destroy), 0);
+	assert_int_equal(call(fx.iommufd, UAPI_DESTROY, &destroy), -ENOENT);
 	close_fixture(&fx);
 }
 
 static void test_dirty(void **state)
 {
-	struct iommu_hwpt_alloc alloc = {.size = sizeof(alloc),
-					 .flags = IOMMU_HWPT_ALLOC_DIRTY_TRACKING};
-	struct iommu_hwpt_set_dirty_tracking set = {.size = sizeof(set),
-						    .flags = IOMMU_HWPT_DIRTY_TRACKING_ENABLE};
+	struct uapi_hwpt_alloc alloc = {.size = sizeof(alloc), .flags = UAPI_HWPT_DIRTY_TRACKING};
+	struct uapi_set_dirty_tracking set = {.size = sizeof(set), .flags = 1U};
 	uint64_t bits = 0;
-	struct iommu_hwpt_get_dirty_bitmap get = {
+	struct uapi_dirty_bitmap get = {
 		.size = sizeof(get),
 		.iova = 0x10000,
 		.length = 16 * PAGE,
 		.page_size = PAGE,
-		.data = (uintptr_t)&bits,
+		.bitmap = (uintptr_t)&bits,
 	};
-	struct vfio_device_bind_iommufd bind = {.argsz = sizeof(bind)};
+	struct uapi_bind_iommufd bind = {.size = sizeof(bind)};
 	struct fixture fx;
 	uint8_t byte = 1;
 
@@ -320,22 +313,22 @@ static void test_dirty(void **state)
 	fx.ioas = new_ioas(fx.iommufd);
 	fx.memory = new_pages(16);
 	bind.iommufd = fx.iommufd;
-	assert_int_equal(call(fx.cdev, VFIO_DEVICE_BIND_IOMMUFD, &bind), 0);
-	alloc.dev_id = bind.out_devid;
+	assert_int_equal(call(fx.cdev, UAPI_DEVICE_BIND_IOMMUFD, &bind), 0);
+	alloc.dev_id = bind.dev_id;
 	alloc.pt_id = fx.ioas;
-	assert_int_equal(call(fx.iommufd, IOMMU_HWPT_ALLOC, &alloc), 0);
-	assert_int_equal(attach_to(fx.cdev, alloc.out_hwpt_id), 0);
+	assert_int_equal(call(fx.iommufd, UAPI_HWPT_ALLOC, &alloc), 0);
+	assert_int_equal(attach_to(fx.cdev, alloc.hwpt_id), 0);
 	assert_int_equal(ioas_map(fx.iommufd, fx.ioas, 0x10000, fx.memory, 16 * PAGE), 0);
-	set.hwpt_id = get.hwpt_id = alloc.out_hwpt_id;
-	assert_int_equal(call(fx.iommufd, IOMMU_HWPT_SET_DIRTY_TRACKING, &set), 0);
+	set.hwpt_id = get.hwpt_id = alloc.hwpt_id;
+	assert_int_equal(call(fx.iommufd, UAPI_HWPT_SET_DIRTY_TRACKING, &set), 0);
 	assert_int_equal(fake_write(fx.function, 0x10000 + 3 * PAGE, &byte, 1), 0);
-	assert_int_equal(call(fx.iommufd, IOMMU_HWPT_GET_DIRTY_BITMAP, &get), 0);
+	assert_int_equal(call(fx.iommufd, UAPI_HWPT_GET_DIRTY_BITMAP, &get), 0);
 	assert_int_equal(bits, 1 << 3);
 	bits = 0;
-	assert_int_equal(call(fx.iommufd, IOMMU_HWPT_GET_DIRTY_BITMAP, &get), 0);
+	assert_int_equal(call(fx.iommufd, UAPI_HWPT_GET_DIRTY_BITMAP, &get), 0);
 	assert_int_equal(bits, 0);
 	get.iova++;
-	assert_int_equal(call(fx.iommufd, IOMMU_HWPT_GET_DIRTY_BITMAP, &get), -EINVAL);
+	assert_int_equal(call(fx.iommufd, UAPI_HWPT_GET_DIRTY_BITMAP, &get), -EINVAL);
 	close_fixture(&fx);
 }
 
@@ -343,7 +336,7 @@ static void test_dirty(void **state)
 static void test_physical_address(void **state)
 {
 	struct fixture fx;
-	struct iommu_ioas_noiommu_get_pa get = {.size = sizeof(get), .iova = 0x10010};
+	struct fake_noiommu_get_pa get = {.size = sizeof(get), .iova = 0x10010};
 
 	(void)state;
 	start(&(struct fake_options){.noiommu = true, .noiommu_cdevs = true});
@@ -354,13 +347,13 @@ static void test_physical_address(void **state)
 	fx.memory = new_pages(16);
 	assert_int_equal(bind_to(fx.cdev, fx.iommufd), 0);
 	get.ioas_id = fx.ioas;
-	assert_int_equal(call(fx.iommufd, IOMMU_IOAS_NOIOMMU_GET_PA, &get), -EOPNOTSUPP);
+	assert_int_equal(call(fx.iommufd, FAKE_IOAS_NOIOMMU_GET_PA, &get), -EOPNOTSUPP);
 	assert_int_equal(attach_to(fx.cdev, fx.ioas), 0);
-	assert_int_equal(call(fx.iommufd, IOMMU_IOAS_NOIOMMU_GET_PA, &get), -ENOENT);
+	assert_int_equal(call(fx.iommufd, FAKE_IOAS_NOIOMMU_GET_PA, &get), -ENOENT);
 	assert_int_equal(ioas_map(fx.iommufd, fx.ioas, 0x10000, fx.memory, PAGE), 0);
-	assert_int_equal(call(fx.iommufd, IOMMU_IOAS_NOIOMMU_GET_PA, &get), 0);
+	assert_int_equal(call(fx.iommufd, FAKE_IOAS_NOIOMMU_GET_PA, &get), 0);
 	assert_int_equal(get.length, PAGE - 0x10);
-	assert_ptr_equal(fake_reach(fx.function, get.out_phys, 1, true), fx.memory + 0x10);
+	assert_ptr_equal(fake_reach(fx.function, get.phys, 1, true), fx.memory + 0x10);
 	close_fixture(&fx);
 }
 

@@ -148,6 +148,7 @@ struct fake_order {
 	unsigned long request;
 	unsigned int nth; /* 0: none */
 	bool from;
+	unsigned int every; /* and again after so many */
 	int err;
 };
 

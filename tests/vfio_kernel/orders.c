@@ -25,11 +25,11 @@ static void test_log(void **state)
 	assert_int_equal(fake_maps(), 2);
 	assert_int_equal(fake_unmaps(), 1);
 	assert_int_equal(fake_log(calls, 4), 3);
-	assert_int_equal(calls[1].request, IOMMU_IOAS_MAP);
+	assert_int_equal(calls[1].request, UAPI_IOAS_MAP);
 	assert_int_equal(calls[1].iova, 0x10000);
 	assert_int_equal(calls[1].size, PAGE);
 	assert_int_equal(calls[1].result, -EEXIST);
-	assert_int_equal(calls[2].request, IOMMU_IOAS_UNMAP);
+	assert_int_equal(calls[2].request, UAPI_IOAS_UNMAP);
 	fake_stop();
 	munmap(memory, PAGE);
 }
@@ -44,15 +44,19 @@ static void test_failures(void **state)
 	start(NULL);
 	fd = vfio_open("/dev/iommu", O_RDWR);
 	ioas = new_ioas(fd);
-	fake_fail(IOMMU_IOAS_MAP, 2, -ENOMEM);
+	fake_fail(UAPI_IOAS_MAP, 2, -ENOMEM);
 	assert_int_equal(ioas_map(fd, ioas, 0x10000, memory, PAGE), 0);
 	assert_int_equal(ioas_map(fd, ioas, 0x20000, memory, PAGE), -ENOMEM);
 	assert_int_equal(ioas_map(fd, ioas, 0x20000, memory, PAGE), 0);
-	fake_fail_from(IOMMU_IOAS_UNMAP, 1, -EIO);
+	fake_fail_from(UAPI_IOAS_UNMAP, 1, -EIO);
 	assert_int_equal(ioas_unmap(fd, ioas, 0x10000, PAGE, NULL), -EIO);
 	assert_int_equal(ioas_unmap(fd, ioas, 0x10000, PAGE, NULL), -EIO);
-	fake_fail(IOMMU_IOAS_UNMAP, 0, 0);
-	assert_int_equal(ioas_unmap(fd, ioas, 0x10000, PAGE, NULL), 0);
+	fake_fail_every(UAPI_IOAS_UNMAP, 2, -EIO);
+	for (int i = 1; i <= 6; i++)
+		assert_int_equal(ioas_unmap(fd, ioas, 0x10000, PAGE, NULL), i % 2 ? 0 : -EIO);
+	fake_fail(UAPI_IOAS_UNMAP, 0, 0);
+	assert_int_equal(ioas_unmap(fd, ioas, 0x20000, PAGE, NULL), 0);
+	assert_int_equal(ioas_unmap(fd, ioas, 0x20000, PAGE, NULL), 0);
 	fake_stop();
 	munmap(memory, PAGE);
 }
@@ -85,7 +89,7 @@ static void test_pause(void **state)
 	mapper.ioas = new_ioas(mapper.fd);
 	for (int when = FAKE_BEFORE; when <= FAKE_AFTER; when++) {
 		mapper.done = false;
-		fake_pause(IOMMU_IOAS_MAP, 1, (enum fake_when)when);
+		fake_pause(UAPI_IOAS_MAP, 1, (enum fake_when)when);
 		assert_int_equal(pthread_create(&thread, NULL, map_one, &mapper), 0);
 		fake_wait_paused();
 		assert_false(flag_is_set(&mapper.done));

@@ -227,7 +227,7 @@ static bool due(struct fake_order *order, unsigned long request)
 		return false;
 	}
 	if (!order->from)
-		order->nth = 0;
+		order->nth = order->every;
 	return true;
 }
 
@@ -570,13 +570,13 @@ size_t fake_count(unsigned long request)
 
 size_t fake_maps(void)
 {
-	return fake_count(IOMMU_IOAS_MAP) + fake_count(IOMMU_IOAS_MAP_FILE) +
+	return fake_count(UAPI_IOAS_MAP) + fake_count(UAPI_IOAS_MAP_FILE) +
 	       fake_count(VFIO_IOMMU_MAP_DMA);
 }
 
 size_t fake_unmaps(void)
 {
-	return fake_count(IOMMU_IOAS_UNMAP) + fake_count(VFIO_IOMMU_UNMAP_DMA);
+	return fake_count(UAPI_IOAS_UNMAP) + fake_count(VFIO_IOMMU_UNMAP_DMA);
 }
 
 size_t fake_log(struct fake_call *to, size_t max)
@@ -599,15 +599,15 @@ void fake_forget(void)
 	fake_leave();
 }
 
-static void order_failure(unsigned long request, unsigned int nth, int err, bool from)
+static void order_failure(struct fake_order wanted)
 {
 	fake_enter();
 	for (size_t i = 0; i < FAKE_MAX_ORDERS; i++) {
 		struct fake_order *order = &fake->orders[i];
 
-		if (order->nth && order->request != request)
+		if (order->nth && order->request != wanted.request)
 			continue;
-		*order = (struct fake_order){request, nth, from, err};
+		*order = wanted;
 		break;
 	}
 	fake_leave();
@@ -615,18 +615,24 @@ static void order_failure(unsigned long request, unsigned int nth, int err, bool
 
 void fake_fail(unsigned long request, unsigned int nth, int err)
 {
-	order_failure(request, nth, err, false);
+	order_failure((struct fake_order){.request = request, .nth = nth, .err = err});
 }
 
 void fake_fail_from(unsigned long request, unsigned int nth, int err)
 {
-	order_failure(request, nth, err, true);
+	order_failure(
+		(struct fake_order){.request = request, .nth = nth, .from = true, .err = err});
+}
+
+void fake_fail_every(unsigned long request, unsigned int n, int err)
+{
+	order_failure((struct fake_order){.request = request, .nth = n, .every = n, .err = err});
 }
 
 void fake_pause(unsigned long request, unsigned int nth, enum fake_when when)
 {
 	fake_enter();
-	fake->pause = (struct fake_order){request, nth, false, 0};
+	fake->pause = (struct fake_order){.request = request, .nth = nth};
 	fake->when = when;
 	fake_leave();
 }

@@ -21,7 +21,21 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "uapi.h"
+#include <linux/vfio.h>
+
+#include "backend/vfio/uapi.h"
+
+/* Of Linux 7, and of no use to spaces that translate. */
+#define FAKE_IOAS_NOIOMMU_GET_PA UAPI_IOMMU(0x95)
+struct fake_noiommu_get_pa {
+	uint32_t size;
+	uint32_t flags;
+	uint32_t ioas_id;
+	uint32_t reserved;
+	uint64_t iova;
+	uint64_t length; /* in: at most; out: contiguous in memory */
+	uint64_t phys; /* out */
+};
 
 #define FAKE_PAGE 4096ULL
 
@@ -37,8 +51,8 @@ struct fake_options {
 	bool no_containers; /* no /dev/vfio/vfio and no groups: only cdevs */
 	bool no_type1; /* containers, but vfio_iommu_type1 is not loaded */
 	bool no_cdevs; /* CONFIG_VFIO_DEVICE_CDEV is off */
-	bool no_file_memory; /* before Linux 6.13: no IOMMU_IOAS_MAP_FILE */
-	bool dmabufs; /* IOMMU_IOAS_MAP_FILE takes dma-bufs, as Linux 7 does */
+	bool no_file_memory; /* before Linux 6.13: no UAPI_IOAS_MAP_FILE */
+	bool dmabufs; /* UAPI_IOAS_MAP_FILE takes dma-bufs, as Linux 7 does */
 	bool empty_is_error; /* iommufd: an unmap that finds nothing is -ENOENT, as in some versions */
 	bool no_dma_avail; /* before Linux 5.10: type1 does not tell how many entries are left */
 	bool noiommu; /* vfio's enable_unsafe_noiommu_mode */
@@ -104,8 +118,10 @@ void fake_forget(void);
 
 /* The @nth ioctl of the kind from now on (1 is the next) fails with @err, without effect. */
 void fake_fail(unsigned long request, unsigned int nth, int err);
-/* So do all after it. @nth 0 ends it. */
+/* So do all after it. */
 void fake_fail_from(unsigned long request, unsigned int nth, int err);
+/* Every @n-th does. In all three, 0 ends what was ordered for the kind. */
+void fake_fail_every(unsigned long request, unsigned int n, int err);
 
 enum fake_when {
 	FAKE_BEFORE, /* it has no effect yet */

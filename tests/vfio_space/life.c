@@ -221,7 +221,7 @@ static void test_narrowed(void **state)
 	pages_free(memory, 1);
 }
 
-/* A window of the caller's may overlap one of a device's: both are kept out of use. */
+/* A range that the caller keeps out of use is not in use: a device may exclude it as well. */
 static void test_reserved_by_caller(void **state)
 {
 	struct card card = card_open(state, NULL);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A plain reference of what a device must reach: for each page of each reservation, which page
- * of memory is behind it, as part of which unit, and whether it was synced. Random calls are
- * made on the library and on it, and after each the device is asked for every page.
+ * of memory is behind it, as part of which unit, and by which map, if it was synced. Random calls
+ * are made on the library and on it, and after each the device is asked for every page.
  *
  * What is gathered may still be reached, as it was, until the gather ends; then it must not.
  */
@@ -23,8 +23,8 @@
 
 struct model_page {
 	int memory; /* index of the page, or NOTHING */
-	unsigned int unit;
-	bool synced;
+	unsigned int unit; /* what was linked by one call */
+	unsigned int map; /* what one ioctl has mapped; 0: pending */
 };
 
 struct model_range {
@@ -45,7 +45,8 @@ struct model_mapping {
 /* A page that a gather has, which the device may or may not reach. */
 struct model_leaving {
 	uint64_t addr;
-	int memory;
+	int memory; /* or NOTHING: it cannot */
+	bool firm; /* its address is not to be had again before the end */
 };
 
 struct model {
@@ -58,9 +59,11 @@ struct model {
 	bool gathering;
 	struct model_leaving leaving[LEAVING];
 	size_t nr_leaving;
-	unsigned int unit; /* the last one */
+	unsigned int gathered; /* calls */
+	unsigned int unit, map; /* the last ones */
 	uint64_t misuse;
-	bool alone; /* nobody else uses the space: failures may be ordered, and all be counted */
+	bool alone; /* nobody else uses the space: all may be counted */
+	bool may_fail; /* somebody else orders failures */
 	unsigned int failed; /* syncs that did */
 };
 
@@ -74,12 +77,17 @@ static inline const uint8_t *memory_at(const struct model *m, int page)
 	return m->memory + (unsigned int)page * PAGE;
 }
 
+static inline size_t mapping_pages(const struct model_mapping *mapping)
+{
+	return (mapping->offset + mapping->size + PAGE - 1) / PAGE;
+}
+
 /* What the device must see */
 
 static inline bool may_linger(const struct model *m, uint64_t addr, const void *reached)
 {
 	for (size_t i = 0; i < m->nr_leaving; i++)
-		if (m->leaving[i].addr == addr &&
+		if (m->leaving[i].addr == addr && m->leaving[i].memory != NOTHING &&
 		    (const uint8_t *)reached == memory_at(m, m->leaving[i].memory))
 			return true;
 	return false;
@@ -105,18 +113,18 @@ static inline void check(const struct model *m)
 
 		for (size_t i = 0; range->used && i < range->pages; i++) {
 			const struct model_page *page = &range->page[i];
-			int memory = page->synced ? page->memory : NOTHING;
+			int memory = page->map ? page->memory : NOTHING;
 
 			check_page(m, range->state.addr + i * PAGE, memory,
 				   page->memory == NOTHING ? "nothing linked"
-				   : page->synced	   ? "a link"
+				   : page->map		   ? "a link"
 							   : "a pending link");
 			bytes += memory != NOTHING ? PAGE : 0;
 		}
 	}
 	for (size_t i = 0; i < MAPPINGS; i++) {
 		const struct model_mapping *mapping = &m->mapping[i];
-		size_t pages = (mapping->offset + mapping->size + PAGE - 1) / PAGE;
+		size_t pages = mapping_pages(mapping);
 
 		for (size_t page = 0; mapping->used && page < pages; page++)
 			check_page(m, mapping->addr - mapping->offset + page * PAGE,
@@ -131,11 +139,11 @@ static inline void check(const struct model *m)
 
 /* Gathers */
 
-static inline void leave(struct model *m, uint64_t addr, int memory)
+static inline void leave(struct model *m, uint64_t addr, int memory, bool firm)
 {
 	if (m->gathering) {
 		assert_true(m->nr_leaving < LEAVING);
-		m->leaving[m->nr_leaving++] = (struct model_leaving){addr, memory};
+		m->leaving[m->nr_leaving++] = (struct model_leaving){addr, memory, firm};
 	}
 }
 
@@ -163,24 +171,22 @@ static inline void end_gather(struct model *m)
 			assert_null(fake_reach(m->card->function, m->leaving[i].addr, 1, false));
 	}
 	m->nr_leaving = 0;
+	m->gathered = 0;
 }
 
 static inline struct dma_gather *gather_of(struct model *m)
 {
+	m->gathered++;
 	return m->gathering ? &m->gather : NULL;
 }
 
-/* Addresses may leave a gather early, but not before devices have lost them. */
-static inline void check_new_addresses(struct model *m, uint64_t addr, size_t pages, bool mapped)
+static inline void check_new_addresses(const struct model *m, uint64_t addr, size_t pages)
 {
-	for (size_t i = 0; i < m->nr_leaving; i++) {
-		if (m->leaving[i].addr < addr || m->leaving[i].addr >= addr + pages * PAGE)
-			continue;
-		if (!mapped && fake_reach(m->card->function, m->leaving[i].addr, 1, false))
-			fail_msg("%#llx is handed out while a device reaches what was there",
-				 (unsigned long long)m->leaving[i].addr);
-		m->leaving[i].addr = UINT64_MAX;
-	}
+	for (size_t i = 0; i < m->nr_leaving; i++)
+		if (m->leaving[i].firm && m->leaving[i].addr >= addr &&
+		    m->leaving[i].addr < addr + pages * PAGE)
+			fail_msg("%#llx is handed out while a gather has it",
+				 (unsigned long long)addr);
 }
 
 /* Calls */
@@ -202,22 +208,47 @@ static inline void call_reserve(struct model *m)
 	range->whole = !draw(m, 4);
 	assert_true(dma_iova_try_alloc_flags(m->card->dev, &range->state, 0, range->pages * PAGE, 0,
 					     range->whole ? DMA_IOVA_WHOLE : 0));
-	check_new_addresses(m, range->state.addr, range->pages, false);
+	check_new_addresses(m, range->state.addr, range->pages);
 	for (size_t i = 0; i < range->pages; i++)
 		range->page[i] = (struct model_page){.memory = NOTHING};
 	range->used = true;
+}
+
+/* What a gather had of [addr, addr + pages) is final. Whether it had something. */
+static inline bool is_final(struct model *m, uint64_t addr, size_t pages)
+{
+	bool found = false;
+
+	for (size_t i = 0; i < m->nr_leaving; i++) {
+		if (m->leaving[i].addr - addr < pages * PAGE) {
+			m->leaving[i].addr = UINT64_MAX;
+			found = true;
+		}
+	}
+	return found;
+}
+
+/*
+ * A link that will be refused may have made final what a gather had there, or not. That is not
+ * to be told from outside, so the gather ends before.
+ */
+static inline void end_gather_at(struct model *m, const struct model_range *range, size_t first,
+				 size_t pages)
+{
+	for (size_t i = 0; i < m->nr_leaving; i++) {
+		if (m->leaving[i].addr - range->state.addr - first * PAGE < pages * PAGE) {
+			end_gather(m);
+			return;
+		}
+	}
 }
 
 /* Old contents of a place that is linked anew are final before. */
 static inline void put(struct model *m, struct model_range *range, size_t at, int memory,
 		       unsigned int unit)
 {
-	uint64_t addr = range->state.addr + at * PAGE;
-
-	for (size_t i = 0; i < m->nr_leaving; i++)
-		if (m->leaving[i].addr == addr)
-			m->leaving[i].addr = UINT64_MAX;
-	range->page[at] = (struct model_page){memory, unit, false};
+	is_final(m, range->state.addr + at * PAGE, 1);
+	range->page[at] = (struct model_page){memory, unit, 0};
 }
 
 static inline bool is_free(const struct model_range *range, size_t first, size_t pages)
@@ -251,6 +282,8 @@ static inline void call_link(struct model *m)
 	first = pick_place(m, range);
 	pages = 1 + draw(m, 6);
 	memory = (int)draw(m, MEMORY_PAGES - 6);
+	if (first + pages <= range->pages && !is_free(range, first, pages))
+		end_gather_at(m, range, first, pages);
 	err = try_link(m->card, &range->state, first * PAGE, memory_at(m, memory), pages * PAGE);
 	if (first + pages > range->pages) {
 		assert_int_equal(err, -ERANGE);
@@ -287,6 +320,8 @@ static inline void call_link_vec(struct model *m)
 		vec[i] = (struct phys_vec){virt_to_phys(memory_at(m, memory[i])), size * PAGE};
 		pages += size;
 	}
+	if (first + pages <= range->pages && !is_free(range, first, pages))
+		end_gather_at(m, range, first, pages);
 	err = dma_iova_link_vec(m->card->dev, &range->state, vec, nr, first * PAGE,
 				DMA_BIDIRECTIONAL, 0);
 	if (first + pages > range->pages) {
@@ -309,10 +344,20 @@ static inline void call_link_vec(struct model *m)
 	}
 }
 
+/* Whether the page and the one before it are of one unit, and neither is mapped. */
+static inline bool pending_goes_on(const struct model_range *range, size_t i)
+{
+	const struct model_page *page = &range->page[i];
+
+	return i && page->memory != NOTHING && page[-1].memory != NOTHING && !page->map &&
+	       !page[-1].map && page->unit == page[-1].unit;
+}
+
 static inline void call_sync(struct model *m)
 {
 	struct model_range *range = pick_range(m);
 	size_t first = 0, pages;
+	unsigned int map = m->map;
 	int err, wanted = 0;
 
 	if (!range)
@@ -330,39 +375,70 @@ static inline void call_sync(struct model *m)
 	if (wanted)
 		fake_fail(map_request(m->card), 0, 0);
 	if (err) {
-		if (err != wanted)
+		if (err != wanted && !(m->may_fail && err == -ENOMEM))
 			fail_msg("sync: %d: %s", err, dma_last_error());
 		m->failed++;
 		return;
 	}
-	/* All of each unit of which a part was asked for. */
-	for (size_t i = first; i < first + pages; i++)
-		for (size_t j = 0; j < range->pages && range->page[i].memory != NOTHING; j++)
-			if (range->page[j].memory != NOTHING &&
-			    (range->whole || range->page[j].unit == range->page[i].unit))
-				range->page[j].synced = true;
+	/* The units at both ends are mapped whole. */
+	while (pending_goes_on(range, first)) {
+		first--;
+		pages++;
+	}
+	while (first + pages < range->pages && pending_goes_on(range, first + pages))
+		pages++;
+	for (size_t i = first; i < first + pages; i++) {
+		struct model_page *page = &range->page[i], *before = i > first ? page - 1 : NULL;
+
+		if (page->memory == NOTHING || page->map)
+			continue;
+		/* It goes on with what this call has mapped before it, or is another one. */
+		if (before && before->map > m->map && before->memory + 1 == page->memory &&
+		    (range->whole || before->unit == page->unit))
+			page->map = before->map;
+		else
+			page->map = ++map;
+	}
+	m->map = map;
 }
 
-static inline void drop(struct model *m, struct model_range *range, size_t first, size_t end)
+static inline void drop(struct model *m, struct model_range *range, size_t first, size_t end,
+			bool firm)
 {
+	/* What is left behind of a unit is another one. */
+	if (end < range->pages && pending_goes_on(range, end)) {
+		unsigned int unit = range->page[end].unit;
+
+		m->unit++;
+		for (size_t i = end; i < range->pages && range->page[i].memory != NOTHING &&
+				     range->page[i].unit == unit;
+		     i++)
+			range->page[i].unit = m->unit;
+	}
 	for (size_t i = first; i < end; i++) {
 		struct model_page *page = &range->page[i];
 
-		if (page->memory != NOTHING && page->synced)
-			leave(m, range->state.addr + i * PAGE, page->memory);
+		/* What was pending is out of reach; but the gather has its place. */
+		if (page->memory != NOTHING)
+			leave(m, range->state.addr + i * PAGE, page->map ? page->memory : NOTHING,
+			      firm);
 		*page = (struct model_page){.memory = NOTHING};
 	}
 }
 
-/* Units without a gap, from the one that begins at or behind a random place. */
-static inline bool pick_units(struct model *m, const struct model_range *range, size_t *first,
-			      size_t *end)
+/* Whether the page and the one before it are of one map. */
+static inline bool goes_on(const struct model_range *range, size_t i)
+{
+	return i && range->page[i].map && range->page[i].map == range->page[i - 1].map;
+}
+
+/* Linked pages without a gap that cut no map, from a random place on. */
+static inline bool pick_linked(struct model *m, const struct model_range *range, size_t *first,
+			       size_t *end)
 {
 	size_t i = draw(m, range->pages);
 
-	while (i < range->pages && (range->page[i].memory == NOTHING ||
-				    (i && range->page[i - 1].memory != NOTHING &&
-				     range->page[i - 1].unit == range->page[i].unit)))
+	while (i < range->pages && (range->page[i].memory == NOTHING || goes_on(range, i)))
 		i++;
 	if (i == range->pages)
 		return false;
@@ -370,7 +446,7 @@ static inline bool pick_units(struct model *m, const struct model_range *range, 
 	do
 		i++;
 	while (i < range->pages && range->page[i].memory != NOTHING &&
-	       (range->page[i].unit == range->page[i - 1].unit || draw(m, 2)));
+	       (goes_on(range, i) || draw(m, 3)));
 	*end = i;
 	return true;
 }
@@ -380,24 +456,23 @@ static inline void call_unlink(struct model *m)
 	struct model_range *range = pick_range(m);
 	size_t first, end;
 
-	if (!range || range->whole || !pick_units(m, range, &first, &end))
+	if (!range || range->whole || !pick_linked(m, range, &first, &end))
 		return;
 	dma_iova_unlink_gather(m->card->dev, &range->state, first * PAGE, (end - first) * PAGE,
 			       DMA_BIDIRECTIONAL, 0, gather_of(m));
-	drop(m, range, first, end);
+	drop(m, range, first, end, false);
 }
 
-/* Part of a synced unit: the whole goes, and that is misuse. */
+/* Part of a map: the whole goes, and that is misuse. */
 static inline void call_cut(struct model *m)
 {
 	struct model_range *range = pick_range(m);
 	size_t first, end, from;
 
-	if (!range || range->whole || !pick_units(m, range, &first, &end) ||
-	    !range->page[first].synced)
+	if (!range || range->whole || !pick_linked(m, range, &first, &end) ||
+	    !range->page[first].map)
 		return;
-	for (end = first + 1; end < range->pages && range->page[end].memory != NOTHING &&
-			      range->page[end].unit == range->page[first].unit;)
+	for (end = first + 1; end < range->pages && goes_on(range, end);)
 		end++;
 	if (end - first < 2)
 		return;
@@ -405,11 +480,12 @@ static inline void call_cut(struct model *m)
 	dma_iova_unlink_gather(m->card->dev, &range->state, from * PAGE, PAGE, DMA_BIDIRECTIONAL, 0,
 			       gather_of(m));
 	m->misuse++;
-	drop(m, range, first, end);
+	drop(m, range, first, end, false);
 }
 
 static inline void end_range(struct model *m, struct model_range *range, struct dma_gather *gather)
 {
+	bool marked = is_final(m, range->state.addr, range->pages);
 	size_t linked = 0, mapped = 0;
 
 	while (mapped < range->pages && range->page[mapped].memory != NOTHING)
@@ -420,7 +496,12 @@ static inline void end_range(struct model *m, struct model_range *range, struct 
 		m->misuse++; /* something is left behind the prefix */
 	dma_iova_destroy_gather(m->card->dev, &range->state, mapped * PAGE, DMA_BIDIRECTIONAL, 0,
 				gather);
-	drop(m, range, 0, range->pages);
+	/* With something of it in a gather already, it is strict: all of it is final. */
+	drop(m, range, 0, range->pages, true);
+	if (marked || !gather)
+		is_final(m, range->state.addr, range->pages);
+	for (size_t i = 0; i < range->pages && m->alone && (marked || !gather); i++)
+		check_page(m, range->state.addr + i * PAGE, NOTHING, "a destroyed range");
 	range->used = false;
 }
 
@@ -444,22 +525,25 @@ static inline void call_map(struct model *m)
 	mapping->addr = dma_map_phys(m->card->dev,
 				     virt_to_phys(memory_at(m, mapping->memory) + mapping->offset),
 				     mapping->size, DMA_BIDIRECTIONAL, 0);
-	if (dma_mapping_error(m->card->dev, mapping->addr))
-		fail_msg("map: %s", dma_last_error());
-	check_new_addresses(m, mapping->addr - mapping->offset,
-			    (mapping->offset + mapping->size + PAGE - 1) / PAGE, true);
+	if (dma_mapping_error(m->card->dev, mapping->addr)) {
+		if (!m->may_fail)
+			fail_msg("map: %s", dma_last_error());
+		return;
+	}
+	check_new_addresses(m, mapping->addr - mapping->offset, mapping_pages(mapping));
 	mapping->used = true;
 }
 
 static inline void end_mapping(struct model *m, struct model_mapping *mapping,
 			       struct dma_gather *gather)
 {
-	size_t pages = (mapping->offset + mapping->size + PAGE - 1) / PAGE;
+	size_t pages = mapping_pages(mapping);
 
 	dma_unmap_phys_gather(m->card->dev, mapping->addr, mapping->size, DMA_BIDIRECTIONAL, 0,
 			      gather);
 	for (size_t i = 0; i < pages; i++)
-		leave(m, mapping->addr - mapping->offset + i * PAGE, mapping->memory + (int)i);
+		leave(m, mapping->addr - mapping->offset + i * PAGE, mapping->memory + (int)i,
+		      true);
 	mapping->used = false;
 }
 
@@ -488,7 +572,8 @@ static inline void model_call(struct model *m)
 		call_unlink,  call_cut,	 call_map,  call_unmap,	   call_gather, call_destroy,
 	};
 
-	if (m->nr_leaving > LEAVING - 2 * RANGE_PAGES)
+	/* One that is full would end by itself. */
+	if (m->nr_leaving > LEAVING - 2 * RANGE_PAGES || m->gathered > DMA_GATHER_RANGES / 2)
 		end_gather(m);
 	calls[draw(m, COUNT(calls))](m);
 }

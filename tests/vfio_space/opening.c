@@ -183,7 +183,7 @@ static void test_either(void **state)
 	(void)state;
 	plug_card(NULL);
 	assert_int_equal(dma_dev_open("vfio:" BDF, &dev), 0);
-	assert_int_equal(fake_count(IOMMU_IOAS_ALLOC), 1);
+	assert_int_equal(fake_count(UAPI_IOAS_ALLOC), 1);
 	assert_int_equal(fake_count(VFIO_SET_IOMMU), 0);
 	dma_dev_close(dev);
 	machine_stop();
@@ -201,6 +201,29 @@ static void test_either(void **state)
 	assert_string_not_equal(dma_last_error(), "");
 	assert_int_equal(fake_open_files(), 0);
 	machine_stop();
+}
+
+/*
+ * Devices without an IOMMU reach memory by its own addresses. Where the kernel gives them out by
+ * the same files (Linux 7), spaces with addresses of their own must not take them.
+ */
+static void test_no_iommu(void **state)
+{
+	struct dma_dev *dev = NULL;
+
+	for (int cdevs = 0; cdevs < 2; cdevs++) {
+		if (!fake_start(&(struct fake_options){.noiommu = true, .noiommu_cdevs = cdevs}))
+			exit(77);
+		fake_plug(&(struct fake_function){.bdf = BDF, .group = -1});
+		assert_true(try_open(state, "", &dev) < 0);
+		assert_null(dev);
+		assert_non_null(strstr(dma_last_error(), "IOMMU"));
+		assert_int_equal(fake_open_files(), 0);
+		assert_true(dma_dev_open("vfio:" BDF, &dev) < 0);
+		assert_null(dev);
+		assert_int_equal(fake_open_files(), 0);
+		machine_stop();
+	}
 }
 
 /* Addresses: those of the IOMMU, without its windows, and below the mask. */
@@ -256,8 +279,9 @@ int main(void)
 		EACH_WAY(test_each_ioctl),     EACH_WAY(test_each_file),
 		EACH_WAY(test_used),	       EACH_WAY(test_not_viable),
 		EACH_WAY(test_not_remapped),   EACH_WAY(test_not_bound),
-		EACH_WAY(test_kernel_without), EACH_WAY(test_addresses),
-		EACH_WAY(test_many_windows),   cmocka_unit_test(test_either),
+		EACH_WAY(test_kernel_without), EACH_WAY(test_no_iommu),
+		EACH_WAY(test_addresses),      EACH_WAY(test_many_windows),
+		cmocka_unit_test(test_either),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -99,20 +99,83 @@ static void test_part(void **state)
 	pages_free(memory, 8);
 }
 
-/* A sync of part of a unit lets the device at that part at least. */
+/* A unit is mapped whole, also where only part of it is synced. */
 static void test_part_of_a_unit(void **state)
+{
+	uint8_t *memory = pages_new(12);
+	struct card card = card_open(state, NULL);
+	struct dma_iova_state iova = reserve(&card, 12 * PAGE);
+
+	for (size_t i = 0; i < 3; i++)
+		link_at(&card, &iova, 4 * i * PAGE, memory + 4 * i * PAGE, 4 * PAGE);
+	sync_at(&card, &iova, 6 * PAGE, PAGE);
+	assert_refused(&card, iova.addr, 4 * PAGE);
+	assert_reaches(&card, iova.addr + 4 * PAGE, memory + 4 * PAGE, 4 * PAGE);
+	assert_refused(&card, iova.addr + 8 * PAGE, 4 * PAGE);
+	assert_int_equal(fake_maps(), 1);
+	sync_at(&card, &iova, 3 * PAGE, 6 * PAGE);
+	assert_reaches(&card, iova.addr, memory, 12 * PAGE);
+	assert_int_equal(fake_maps(), 3);
+	destroy(&card, &iova, 12 * PAGE);
+	assert_int_equal(fake_unmaps(), 1);
+	card_close(&card, 0);
+	pages_free(memory, 12);
+}
+
+/* What the shadow holds in one large entry is mapped and goes as one. */
+static void test_large_entry(void **state)
+{
+	enum { LARGE = 2 << 20 };
+	uint8_t *mapping = pages_new(3 * LARGE / PAGE), *memory;
+	struct card card = card_open(state, NULL);
+	struct dma_iova_state iova = reserve(&card, 2 * LARGE);
+
+	memory = (uint8_t *)(((uintptr_t)mapping + LARGE - 1) & -(uintptr_t)LARGE);
+	link_at(&card, &iova, 0, memory, LARGE + PAGE);
+	sync_at(&card, &iova, 5 * PAGE, PAGE);
+	assert_reaches(&card, iova.addr + 5 * PAGE, memory + 5 * PAGE, PAGE);
+	sync_at(&card, &iova, 0, LARGE + PAGE);
+	assert_reaches(&card, iova.addr, memory, LARGE + PAGE);
+	assert_true(fake_maps() <= 2);
+	destroy(&card, &iova, LARGE + PAGE);
+	assert_refused(&card, iova.addr, LARGE + PAGE);
+	assert_int_equal(fake_unmaps(), 1);
+
+	fake_forget();
+	iova = reserve(&card, 2 * LARGE);
+	link_at(&card, &iova, 0, memory, LARGE + PAGE);
+	sync_at(&card, &iova, 0, LARGE + PAGE);
+	assert_int_equal(fake_maps(), 1);
+	assert_int_equal(stats_of(&card).misuse, 0);
+	unlink_at(&card, &iova, 7 * PAGE, PAGE);
+	assert_refused(&card, iova.addr, LARGE + PAGE);
+	assert_int_equal(stats_of(&card).misuse, 1);
+	dma_iova_free(card.dev, &iova);
+	card_close(&card, 1);
+	pages_free(mapping, 3 * LARGE / PAGE);
+}
+
+/* Part of a pending link may go, and be linked anew: that is a unit, and no more than that. */
+static void test_part_dropped(void **state)
 {
 	uint8_t *memory = pages_new(8);
 	struct card card = card_open(state, NULL);
 	struct dma_iova_state iova = reserve(&card, 8 * PAGE);
 
 	link_at(&card, &iova, 0, memory, 8 * PAGE);
-	sync_at(&card, &iova, 3 * PAGE, PAGE);
-	assert_reaches(&card, iova.addr + 3 * PAGE, memory + 3 * PAGE, PAGE);
+	unlink_at(&card, &iova, 2 * PAGE, 2 * PAGE);
+	assert_int_equal(fake_count(0), 0);
+	link_at(&card, &iova, 2 * PAGE, memory + 2 * PAGE, 2 * PAGE);
 	sync_at(&card, &iova, 0, 8 * PAGE);
 	assert_reaches(&card, iova.addr, memory, 8 * PAGE);
-	assert_int_equal(fake_maps(), 1);
-	destroy(&card, &iova, 8 * PAGE);
+	unlink_at(&card, &iova, 2 * PAGE, 2 * PAGE);
+	assert_reaches(&card, iova.addr, memory, 2 * PAGE);
+	assert_refused(&card, iova.addr + 2 * PAGE, 2 * PAGE);
+	assert_reaches(&card, iova.addr + 4 * PAGE, memory + 4 * PAGE, 4 * PAGE);
+	assert_int_equal(stats_of(&card).misuse, 0);
+	unlink_at(&card, &iova, 0, 2 * PAGE);
+	unlink_at(&card, &iova, 4 * PAGE, 4 * PAGE);
+	dma_iova_free(card.dev, &iova);
 	card_close(&card, 0);
 	pages_free(memory, 8);
 }
@@ -226,7 +289,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		EACH_WAY(test_not_before_sync), EACH_WAY(test_errors_at_link),
 		EACH_WAY(test_dropped),		EACH_WAY(test_part),
-		EACH_WAY(test_part_of_a_unit),	EACH_WAY(test_inside_granules),
+		EACH_WAY(test_part_of_a_unit),	EACH_WAY(test_large_entry),
+		EACH_WAY(test_part_dropped),	EACH_WAY(test_inside_granules),
 		EACH_WAY(test_directions),	EACH_WAY(test_threads),
 	};
 

@@ -58,7 +58,7 @@ static void test_by_file(void **state)
 	assert_int_equal(link_phys(&card, &iova, 4 * PAGE, phys + PAGE, PAGE), 0);
 	assert_refused(&card, iova.addr, 5 * PAGE);
 	sync_at(&card, &iova, 0, 5 * PAGE);
-	assert_int_equal(fake_count(IOMMU_IOAS_MAP_FILE), 2);
+	assert_int_equal(fake_count(UAPI_IOAS_MAP_FILE), 2);
 	assert_int_equal(fake_maps(), 2);
 	for (size_t i = 0; i < 4; i++)
 		assert_reaches_file(&card, iova.addr + i * PAGE, fd, (off_t)((2 + i) * PAGE));
@@ -88,13 +88,13 @@ static void test_mixed(void **state)
 
 	assert_int_equal(
 		dma_iova_link_vec(card.dev, &iova, vec, COUNT(vec), 0, DMA_BIDIRECTIONAL, 0), 0);
-	fake_fail(IOMMU_IOAS_MAP_FILE, 1, -ENOMEM);
+	fake_fail(UAPI_IOAS_MAP_FILE, 1, -ENOMEM);
 	assert_int_equal(dma_iova_sync(card.dev, &iova, 0, 6 * PAGE), -ENOMEM);
 	assert_int_equal(fake_mapped(card.function), 0);
 	fake_forget();
 	sync_at(&card, &iova, 0, 6 * PAGE);
-	assert_int_equal(fake_count(IOMMU_IOAS_MAP), 2);
-	assert_int_equal(fake_count(IOMMU_IOAS_MAP_FILE), 1);
+	assert_int_equal(fake_count(UAPI_IOAS_MAP), 2);
+	assert_int_equal(fake_count(UAPI_IOAS_MAP_FILE), 1);
 	assert_reaches(&card, iova.addr, memory, 2 * PAGE);
 	assert_reaches_file(&card, iova.addr + 2 * PAGE, fd, PAGE);
 	assert_reaches_file(&card, iova.addr + 4 * PAGE, fd, 3 * PAGE);
@@ -132,7 +132,7 @@ static void test_dmabuf(void **state)
 
 	assert_int_equal(link_phys(&card, &iova, 0, phys, 4 * PAGE), 0);
 	sync_at(&card, &iova, 0, 4 * PAGE);
-	assert_int_equal(fake_count(IOMMU_IOAS_MAP_FILE), 1);
+	assert_int_equal(fake_count(UAPI_IOAS_MAP_FILE), 1);
 	assert_reaches_file(&card, iova.addr + 3 * PAGE, fd, 3 * PAGE);
 	destroy(&card, &iova, 4 * PAGE);
 	assert_int_equal(dma_memory_unregister(phys), 0);

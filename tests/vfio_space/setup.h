@@ -61,12 +61,12 @@ static inline bool is_iommufd(const struct card *card)
 /* The ioctl that maps memory of the process. */
 static inline unsigned long map_request(const struct card *card)
 {
-	return is_iommufd(card) ? IOMMU_IOAS_MAP : VFIO_IOMMU_MAP_DMA;
+	return is_iommufd(card) ? UAPI_IOAS_MAP : VFIO_IOMMU_MAP_DMA;
 }
 
 static inline unsigned long unmap_request(const struct card *card)
 {
-	return is_iommufd(card) ? IOMMU_IOAS_UNMAP : VFIO_IOMMU_UNMAP_DMA;
+	return is_iommufd(card) ? UAPI_IOAS_UNMAP : VFIO_IOMMU_UNMAP_DMA;
 }
 
 /* Interrupts have a window of the addresses below 4 GiB, as on a PC. */

@@ -226,6 +226,143 @@ static void test_beside_a_sync(void **state)
 	pages_free(memory, 12);
 }
 
+struct gatherer {
+	struct card *card;
+	struct dma_iova_state *iova;
+	bool over_hole;
+};
+
+static void *gather_around(void *arg)
+{
+	struct gatherer *g = arg;
+	struct dma_gather gather;
+
+	dma_gather_begin(g->card->dev, &gather);
+	if (g->over_hole) {
+		dma_iova_unlink_gather(g->card->dev, g->iova, 0, 3 * PAGE, DMA_BIDIRECTIONAL, 0,
+				       &gather);
+	} else {
+		dma_iova_unlink_gather(g->card->dev, g->iova, 0, PAGE, DMA_BIDIRECTIONAL, 0,
+				       &gather);
+		dma_iova_unlink_gather(g->card->dev, g->iova, 2 * PAGE, PAGE, DMA_BIDIRECTIONAL, 0,
+				       &gather);
+	}
+	dma_gather_end(&gather);
+	return NULL;
+}
+
+/* What comes between two that a gather ends, while the kernel is at it, stays. */
+static void test_between(void **state)
+{
+	uint8_t *memory = pages_new(4);
+
+	for (int over_hole = 0; over_hole < 2; over_hole++) {
+		struct card card = card_open(state, NULL);
+		struct dma_iova_state iova = reserve(&card, 3 * PAGE);
+		struct gatherer g = {.card = &card, .iova = &iova, .over_hole = over_hole};
+		pthread_t thread;
+
+		link_at(&card, &iova, 0, memory, PAGE);
+		link_at(&card, &iova, 2 * PAGE, memory + 2 * PAGE, PAGE);
+		sync_at(&card, &iova, 0, 3 * PAGE);
+		fake_pause(unmap_request(&card), 1, FAKE_BEFORE);
+		assert_int_equal(pthread_create(&thread, NULL, gather_around, &g), 0);
+		fake_wait_paused();
+		link_at(&card, &iova, PAGE, memory + 3 * PAGE, PAGE);
+		sync_at(&card, &iova, PAGE, PAGE);
+		fake_resume();
+		pthread_join(thread, NULL);
+		assert_refused(&card, iova.addr, PAGE);
+		assert_reaches(&card, iova.addr + PAGE, memory + 3 * PAGE, PAGE);
+		assert_refused(&card, iova.addr + 2 * PAGE, PAGE);
+		unlink_at(&card, &iova, PAGE, PAGE);
+		dma_iova_free(card.dev, &iova);
+		/* To unlink over a hole is misuse. */
+		card_close(&card, (uint64_t)over_hole);
+	}
+	pages_free(memory, 4);
+}
+
+static void *unlink_one(void *arg)
+{
+	struct taker *taker = arg;
+
+	unlink_at(taker->card, taker->iova, 2 * PAGE, PAGE);
+	set_flag(&taker->done);
+	return NULL;
+}
+
+/*
+ * What overlaps a sync must not run beside it. Should it all the same, it waits: the device
+ * does not get what was unlinked meanwhile.
+ */
+static void test_unlink_during_sync(void **state)
+{
+	uint8_t *memory = pages_new(4);
+
+	for (int when = FAKE_BEFORE; when <= FAKE_AFTER; when++) {
+		struct card card = card_open(state, NULL);
+		struct dma_iova_state iova = reserve(&card, 4 * PAGE);
+		struct syncer syncer = {&card, &iova, 1};
+		struct taker taker = {.card = &card, .iova = &iova};
+		pthread_t sync, unlink;
+
+		for (size_t i = 0; i < 4; i++)
+			link_at(&card, &iova, i * PAGE, memory + i * PAGE, PAGE);
+		fake_pause(map_request(&card), 3, (enum fake_when)when);
+		assert_int_equal(pthread_create(&sync, NULL, sync_all, &syncer), 0);
+		fake_wait_paused();
+		assert_int_equal(pthread_create(&unlink, NULL, unlink_one, &taker), 0);
+		usleep(10000);
+		assert_false(flag_is_set(&taker.done));
+		fake_resume();
+		pthread_join(sync, NULL);
+		pthread_join(unlink, NULL);
+		assert_int_equal(syncer.err, 0);
+		assert_refused(&card, iova.addr + 2 * PAGE, PAGE);
+		assert_reaches(&card, iova.addr, memory, 2 * PAGE);
+		unlink_at(&card, &iova, 0, 2 * PAGE);
+		unlink_at(&card, &iova, 3 * PAGE, PAGE);
+		dma_iova_free(card.dev, &iova);
+		card_close(&card, 0);
+	}
+	pages_free(memory, 4);
+}
+
+/* A second sync of the same is over when the first is; if that fails, it does the work. */
+static void test_two_syncs(void **state)
+{
+	uint8_t *memory = pages_new(4);
+
+	for (int fails = 0; fails < 2; fails++) {
+		struct card card = card_open(state, NULL);
+		struct dma_iova_state iova = reserve(&card, 4 * PAGE);
+		struct syncer syncers[2] = {{&card, &iova, 1}, {&card, &iova, 1}};
+		pthread_t threads[2];
+
+		link_at(&card, &iova, 0, memory, 2 * PAGE);
+		link_at(&card, &iova, 2 * PAGE, memory + 2 * PAGE, 2 * PAGE);
+		fake_pause(map_request(&card), 2, FAKE_BEFORE);
+		if (fails)
+			fake_fail(map_request(&card), 2, -ENOMEM);
+		assert_int_equal(pthread_create(&threads[0], NULL, sync_all, &syncers[0]), 0);
+		fake_wait_paused();
+		assert_int_equal(pthread_create(&threads[1], NULL, sync_all, &syncers[1]), 0);
+		usleep(10000);
+		assert_refused(&card, iova.addr + 2 * PAGE, 2 * PAGE);
+		fake_resume();
+		pthread_join(threads[1], NULL);
+		assert_int_equal(syncers[1].err, 0);
+		assert_reaches(&card, iova.addr, memory, 4 * PAGE);
+		pthread_join(threads[0], NULL);
+		assert_int_equal(syncers[0].err, fails ? -ENOMEM : 0);
+		assert_reaches(&card, iova.addr, memory, 4 * PAGE);
+		destroy(&card, &iova, 4 * PAGE);
+		card_close(&card, 0);
+	}
+	pages_free(memory, 4);
+}
+
 /* A kernel that says of an unmap that there was nothing is told of, and not believed twice. */
 static void test_unmap_refused(void **state)
 {
@@ -260,6 +397,9 @@ int main(void)
 		EACH_WAY(test_full_gather),
 		EACH_WAY(test_waits_for_the_kernel),
 		EACH_WAY(test_beside_a_sync),
+		EACH_WAY(test_between),
+		EACH_WAY(test_unlink_during_sync),
+		EACH_WAY(test_two_syncs),
 		EACH_WAY(test_unmap_refused),
 	};
 

@@ -6,7 +6,7 @@
 
 static int no_memory(const struct vfio_space *space, const struct vfio_piece *piece)
 {
-	unsigned long long mapped = space->extents.bytes - piece->size;
+	unsigned long long mapped = counter_read(&space->extents.bytes) - piece->size;
 	struct rlimit limit;
 
 	if (getrlimit(RLIMIT_MEMLOCK, &limit) || limit.rlim_cur == RLIM_INFINITY ||
@@ -51,7 +51,7 @@ int vfio_map_error(const struct vfio_space *space, const struct vfio_piece *piec
 				  "cannot map %llu bytes at 0x%llx: the space has as many mappings "
 				  "as the kernel allows (%llu here); link larger pieces, or raise "
 				  "dma_entry_limit of vfio_iommu_type1",
-				  size, iova, (unsigned long long)space->extents.nr - 1);
+				  size, iova, (unsigned long long)counter_read(&space->extents.nr) - 1);
 	case -EOPNOTSUPP:
 	case -ENOTTY:
 		return base_error(-EOPNOTSUPP,

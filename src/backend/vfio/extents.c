@@ -52,15 +52,15 @@ struct extent *extent_add(struct extents *extents, dma_addr_t first, dma_addr_t 
 		base_free(extent);
 		return NULL;
 	}
-	extents->nr++;
-	extents->bytes += last - first + 1;
+	counter_add(&extents->nr, 1);
+	counter_add(&extents->bytes, last - first + 1);
 	return extent;
 }
 
 void extent_remove(struct extents *extents, struct extent *extent)
 {
 	tdelete(extent, &extents->root, compare);
-	extents->nr--;
-	extents->bytes -= extent->last - extent->first + 1;
+	counter_add(&extents->nr, -1ULL);
+	counter_add(&extents->bytes, -(extent->last - extent->first + 1));
 	base_free(extent);
 }

@@ -31,6 +31,7 @@ struct extent {
 
 struct extents {
 	void *root;
+	/* Also read without the lock, to tell of them. */
 	uint64_t nr;
 	uint64_t bytes;
 };

@@ -246,6 +246,20 @@ static void bury(struct vfio_space *space, dma_addr_t first, dma_addr_t last, bo
 	}
 }
 
+/*
+ * What is left of a unit whose beginning went, never synced, is a unit of its own: something
+ * else may be linked before it. Only the lock's holder takes leaves and tables away.
+ */
+static void begin_unit(struct vfio_space *space, dma_addr_t iova)
+{
+	dma_addr_t at = iova;
+	struct pgt_leaf leaf;
+
+	if (iova && pgt_next_leaf(&space->shadow, &at, iova, &leaf) && at == iova &&
+	    leaf.value & LEAF_JOINS)
+		__atomic_fetch_and(leaf.entry, ~LEAF_JOINS, __ATOMIC_RELAXED);
+}
+
 static void vfio_unlink(struct backend *be, struct pgt_cursor *cursor, dma_addr_t iova,
 			uint64_t size, uint64_t mark, struct pgt_removed *removed)
 {
@@ -266,6 +280,7 @@ static void vfio_unlink(struct backend *be, struct pgt_cursor *cursor, dma_addr_
 			last = removed->last;
 	}
 	removed->cut |= cut;
+	begin_unit(space, last + 1);
 	bury(space, first, last, !mark);
 	pthread_mutex_unlock(&space->lock);
 }
@@ -601,6 +616,17 @@ static int vfio_read_faults(struct backend *be, struct dma_fault *faults, size_t
 
 /* Devices. */
 
+/* Linux 7 gives out devices without an IOMMU by iommufd too: to ask for physical addresses. */
+static int check_iommu(const struct vfio_place *place)
+{
+	if (!place->noiommu && place->group >= 0)
+		return 0;
+	return base_error(-ENODEV,
+			  "device %s is behind no IOMMU; switch it on (firmware, and "
+			  "intel_iommu=on or amd_iommu=on), or use vfio-noiommu:",
+			  place->bdf);
+}
+
 static int vfio_port_open(struct backend *be, const struct port_options *options, uint32_t number,
 			  struct dma_port **opened)
 {
@@ -611,6 +637,8 @@ static int vfio_port_open(struct backend *be, const struct port_options *options
 
 	if (!err)
 		err = vfio_check_bound(&place);
+	if (!err)
+		err = check_iommu(&place);
 	if (err)
 		return err;
 	port = base_zalloc_aligned(sizeof(*port), 64);

@@ -211,11 +211,11 @@ static int get_group(struct vfio_space *space, const struct vfio_place *place,
 			return 0;
 		}
 	}
-	if (place->noiommu || !place->group_file[0])
-		return base_error(-ENODEV,
-				  "device %s is behind no IOMMU; switch it on (firmware, and "
-				  "intel_iommu=on or amd_iommu=on), or use vfio-noiommu:",
-				  place->bdf);
+	if (!place->group_file[0])
+		return base_error(-EOPNOTSUPP,
+				  "the kernel has no VFIO file for IOMMU group %d of device %s "
+				  "(CONFIG_VFIO_GROUP); use vfio-iommufd:",
+				  place->group, place->bdf);
 	group = base_alloc(sizeof(*group));
 	if (!group)
 		return base_error(-ENOMEM, "no memory for IOMMU group %d; free some", place->group);
