@@ -7,6 +7,7 @@
 #include <twostep/error.h>
 #include <twostep/topology.h>
 
+#include "abilities.h"
 #include "json.h"
 #include "pci_names.h"
 #include "tool.h"
@@ -21,6 +22,7 @@ struct listing {
 	size_t nr;
 	size_t nr_endpoints;
 	int about; /* the function that was asked for, or -1 */
+	const struct abilities *abilities; /* of that function; NULL: it is no real device here */
 };
 
 static void address_of(const struct dma_pci_function *function, char *text, size_t size)
@@ -169,6 +171,8 @@ static void print_text(const struct listing *listing)
 		puts("name one of them for the reasons: twostep devices DEVICE");
 	if (acs_is_unknown(listing))
 		puts("\naccess control (ACS) is not shown without root, and is taken as redirecting");
+	if (listing->abilities)
+		abilities_print(listing->abilities);
 }
 
 static void json_function(struct json *json, const struct listing *listing,
@@ -235,11 +239,45 @@ static void print_json(const struct listing *listing)
 			if (is_wanted(listing, i, n))
 				json_reach(&json, listing, i, n);
 	json_end(&json);
+	if (listing->abilities)
+		abilities_json(listing->abilities, &json, "abilities");
 	json_end(&json);
 }
 
-static int list_devices(struct listing *listing, const char *about, bool as_json)
+/* What it and the kernel can do. */
+static bool look_at(struct listing *listing, struct abilities *abilities, bool open)
 {
+	char address[DMA_PCI_NAME];
+
+	address_of(&listing->functions[listing->about], address, sizeof(address));
+	if (!abilities_find(abilities, address, open))
+		return false;
+	listing->abilities = abilities;
+	return true;
+}
+
+static int print_listing(struct listing *listing, bool as_json)
+{
+	listing->names = pci_names_open();
+	if (as_json)
+		print_json(listing);
+	else
+		print_text(listing);
+	pci_names_close(listing->names);
+	if (listing->abilities && *listing->abilities->why_not) {
+		tool_say("devices: %s", listing->abilities->why_not);
+		return TOOL_FAILED;
+	}
+	return TOOL_DONE;
+}
+
+/* @real: the devices are this machine's. */
+static int list_devices(struct listing *listing, const char *about, bool as_json, bool real,
+			bool open)
+{
+	struct abilities abilities;
+	int code = TOOL_FAILED;
+
 	if (about) {
 		listing->about = dma_topology_find(listing->topology, about);
 		if (listing->about < 0) {
@@ -249,25 +287,22 @@ static int list_devices(struct listing *listing, const char *about, bool as_json
 	}
 	if (!collect(listing))
 		return TOOL_FAILED;
-	listing->names = pci_names_open();
-	if (as_json)
-		print_json(listing);
-	else
-		print_text(listing);
-	pci_names_close(listing->names);
+	if (!about || !real || look_at(listing, &abilities, open))
+		code = print_listing(listing, as_json);
 	free(listing->functions);
-	return TOOL_DONE;
+	return code;
 }
 
 int devices_run(const struct tool_verb *verb, int argc, char **argv)
 {
 	const char *file = NULL, *sysfs = NULL, *cpuinfo = NULL, *about = NULL;
 	struct listing listing = {.about = -1};
-	bool as_json = false;
+	bool as_json = false, open = false;
 	const struct tool_option options[] = {
 		{"topology", "FILE", "the devices of a file, docs/topology.md", NULL, &file},
 		{"sysfs", "DIR", "where sysfs is, if not in /sys", NULL, &sysfs},
 		{"cpuinfo", "FILE", "which processor, if not /proc/cpuinfo", NULL, &cpuinfo},
+		{"open", NULL, "open DEVICE, for what can be known only then", &open, NULL},
 		{"json", NULL, "print one JSON object", &as_json, NULL},
 	};
 	int err, code;
@@ -285,13 +320,17 @@ int devices_run(const struct tool_verb *verb, int argc, char **argv)
 		tool_say("devices: --topology, and --sysfs or --cpuinfo, exclude each other");
 		return TOOL_MISUSED;
 	}
+	if (open && (!about || file || sysfs)) {
+		tool_say("devices: --open is for one DEVICE of this machine");
+		return TOOL_MISUSED;
+	}
 	err = file ? dma_topology_read(file, &listing.topology)
 		   : dma_topology_read_sysfs(sysfs, cpuinfo, &listing.topology);
 	if (err) {
 		tool_say_dma("devices");
 		return TOOL_FAILED;
 	}
-	code = list_devices(&listing, about, as_json);
+	code = list_devices(&listing, about, as_json, !file && !sysfs, open);
 	dma_topology_free(listing.topology);
 	return code;
 }

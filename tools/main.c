@@ -29,8 +29,20 @@ static const struct tool_verb verbs[] = {
 	 "Which way a device would take to another's memory: B by bus address, H through the host\n"
 	 "bridge, - not at all. Rows provide the memory, columns use it. With DEVICE, an address or\n"
 	 "a name, the reasons for that one; without, for all where they are few. Access control\n"
-	 "(ACS) of real devices can be read by root only; unknown, it is taken as redirecting.\n",
+	 "(ACS) of real devices can be read by root only; unknown, it is taken as redirecting.\n"
+	 "For one device of this machine also what it and the kernel can do: its driver and IOMMU\n"
+	 "group, the files that give it out, BARs, interrupts, resets. Nothing is changed; --open\n"
+	 "opens it, which resets it, and tells what can be known only then.\n",
 	 devices_run},
+	{"bind", "DEVICE", "give a PCI device to VFIO, for programs to drive",
+	 "Takes the device from its driver and gives it to vfio-pci. Takes root. Refused if it is\n"
+	 "in use: mounted file systems, swap, volumes of dm or md, a network interface that is up,\n"
+	 "a console, the first screen; and for bridges. Until the next boot, or `twostep unbind`.\n",
+	 bind_run},
+	{"unbind", "DEVICE", "give a PCI device back to the kernel's own driver",
+	 "Undoes `twostep bind`. Refused while a program has the device open; with --force it waits\n"
+	 "until the program, which is asked to, has closed it.\n",
+	 unbind_run},
 };
 
 #define NR_VERBS (sizeof(verbs) / sizeof(verbs[0]))

@@ -37,6 +37,8 @@ struct tool_verb {
 int demo_run(const struct tool_verb *verb, int argc, char **argv);
 int bench_run(const struct tool_verb *verb, int argc, char **argv);
 int devices_run(const struct tool_verb *verb, int argc, char **argv);
+int bind_run(const struct tool_verb *verb, int argc, char **argv);
+int unbind_run(const struct tool_verb *verb, int argc, char **argv);
 
 /* An option of a verb: a flag if @value is NULL, else it takes a value. */
 struct tool_option {

@@ -110,4 +110,18 @@ run 1 --sysfs "$dir/nowhere"
 # Whatever this machine has.
 run 0
 [ -s "$dir/out" ] || wrong "the machine's devices: nothing is said"
+# One of them: what it can do, as text and as JSON.
+one=$(awk '/^[0-9a-f]*:[0-9a-f:.]* .* endpoint / { print $1; exit }' "$dir/out")
+if [ -n "$one" ]; then
+	run 0 "$one"
+	for name in driver 'IOMMU group' 'group file' iommufd 'type 1' interrupts resets; do
+		said "^$name  "
+	done
+	run 0 --json "$one"
+	"$leaves" <"$dir/out" >"$dir/leaves" || wrong "abilities in --json are no JSON"
+	grep -q '^\.abilities\.viable=' "$dir/leaves" || wrong "no abilities in JSON"
+	grep -q '^\.abilities\.opened=null' "$dir/leaves" || wrong "it was opened without being asked"
+fi
+run 0 --topology "$dir/plan" disk
+grep -q '^driver  ' "$dir/out" && wrong "a device of a file is taken for one of the machine's"
 exit $status

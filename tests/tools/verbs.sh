@@ -32,10 +32,10 @@ expect() {
 }
 
 expect 0 help
-for verb in help version demo bench devices; do
+for verb in help version demo bench devices bind unbind; do
 	grep -q "^  $verb " "$dir/out" || wrong "help does not list $verb"
 done
-for verb in help version demo bench devices; do
+for verb in help version demo bench devices bind unbind; do
 	expect 0 $verb --help
 	grep -q "^usage: twostep $verb" "$dir/out" || wrong "$verb --help tells no usage"
 	cp "$dir/out" "$dir/help"
@@ -70,6 +70,17 @@ for runs in 8 1000 -9 9x '' 99999999999999999999999; do
 	expect 2 bench --runs "$runs"
 done
 expect 2 bench --filter no-such-figure --short
+for verb in bind unbind; do
+	expect 2 $verb
+	expect 2 $verb --nonsense 00:01.0
+	expect 2 $verb 00:01.0 00:02.0
+	expect 1 $verb nonsense
+	grep -q '"nonsense" is no PCI address' "$dir/err" || wrong "$verb: the address is not told"
+	expect 1 $verb ffff:ff:1f.7
+	grep -q 'ffff:ff:1f.7' "$dir/err" || wrong "$verb: what is missing is not told"
+done
+expect 2 devices --open
+expect 2 devices --open --sysfs / 00:01.0
 
 if [ -w /dev/full ]; then
 	"$twostep" help >/dev/full 2>"$dir/err"
