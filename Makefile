@@ -40,6 +40,11 @@ check: testable ## install what is missing, build, and run the tests
 check-long: testable ## the tests, many times over with new seeds (REPEAT=20)
 	@meson test -C build --print-errorlogs --repeat $(REPEAT)
 
+check-vm: testable ## boot real kernels with emulated IOMMUs and run the tests of real devices
+	@$(need) install build tools tests vm
+	@ninja -C build release guest-tests
+	@tests/vm/check-vm.sh build $(ROWS)
+
 check-sanitize: ## the tests under ASan, UBSan and TSan, with gcc and clang
 	@$(need) install build tools tests sanitize
 	@WERROR=$(WERROR) scripts/sanitize.sh
@@ -69,5 +74,5 @@ clean: ## remove everything that was built
 help: ## list these
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 24
 
-.PHONY: all prerequisites installed testable demo check check-long check-sanitize fuzz bench \
+.PHONY: all prerequisites installed testable demo check check-vm check-long check-sanitize fuzz bench \
 	docs install clean help

@@ -24,11 +24,11 @@ int vfio_device_has(struct vfio_device *device, unsigned int feature, bool get, 
 int vfio_device_dmabuf(struct vfio_device *device, unsigned int bar, uint64_t offset, uint64_t size)
 {
 	struct {
-		struct vfio_device_feature feature;
+		struct uapi_feature_head feature;
 		struct uapi_dmabuf dmabuf;
 		struct uapi_dmabuf_range range;
 	} ask = {
-		.feature = {.argsz = sizeof(ask),
+		.feature = {.size = sizeof(ask),
 			    .flags = UAPI_FEATURE_DMA_BUF | VFIO_DEVICE_FEATURE_GET},
 		.dmabuf = {.region = bar, .open_flags = O_RDWR | O_CLOEXEC, .nr_ranges = 1},
 		.range = {.offset = offset, .length = size},

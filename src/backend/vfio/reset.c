@@ -34,10 +34,10 @@ bool vfio_device_bus_resets(struct vfio_device *device)
 static int reset_bus(struct vfio_device *device)
 {
 	struct {
-		struct vfio_pci_hot_reset reset;
+		struct uapi_hot_reset_head reset;
 		int32_t group_fd;
 	} ask = {
-		.reset = {.argsz = sizeof(ask), .count = device->group_fd >= 0},
+		.reset = {.size = sizeof(ask), .count = device->group_fd >= 0},
 		.group_fd = device->group_fd,
 	};
 

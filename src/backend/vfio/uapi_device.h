@@ -33,12 +33,25 @@ struct uapi_dmabuf {
 	uint32_t region;
 	uint32_t open_flags; /* as of open() */
 	uint32_t flags; /* 0 */
-	uint32_t nr_ranges;
-	struct uapi_dmabuf_range ranges[];
+	uint32_t nr_ranges; /* they follow */
 };
 
 /* Flags of struct vfio_pci_hot_reset_info, for devices opened without their group (6.6). */
 #define UAPI_HOT_RESET_DEV_ID (1U << 0)
 #define UAPI_HOT_RESET_DEV_ID_OWNED (1U << 1)
+
+/*
+ * The heads of VFIO_DEVICE_FEATURE and VFIO_DEVICE_PCI_HOT_RESET: the kernel's have an array
+ * of no length behind them, so that nothing of ours could follow.
+ */
+struct uapi_feature_head {
+	uint32_t size;
+	uint32_t flags;
+};
+struct uapi_hot_reset_head {
+	uint32_t size;
+	uint32_t flags;
+	uint32_t count;
+};
 
 #endif
