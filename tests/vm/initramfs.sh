@@ -14,7 +14,6 @@ busybox=$(command -v busybox)
 root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
 mkdir -p "$root"/bin "$root"/dev "$root"/proc "$root"/sys "$root"/tmp "$root"/huge "$root"/mnt "$root"/tests
-cp "$busybox" "$root/bin/busybox"
 cp "$here/init" "$root/init"
 chmod +x "$root/init"
 
@@ -28,6 +27,7 @@ add() {
 		done
 }
 
+add "$busybox" bin/busybox
 for program in "$build"/tests/vfio/guest-*; do
 	case $program in
 	*.p) ;;
