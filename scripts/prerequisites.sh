@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # prerequisites.sh check|install SET...
 # See whether what a set of front doors needs is there; install what is missing through apt.
-# Sets: build (compiler, meson, liburcu), tools, tests, sanitize, fuzz.
+# Sets: build (compiler, meson, liburcu), tools, tests, vm, sanitize, fuzz.
 set -eu
 
 # One line a need: set, Debian package, and how to see that it is there. `lib X` asks pkg-config.
@@ -17,6 +17,16 @@ build liburcu-dev lib liburcu-bp
 tools libssl-dev lib libcrypto
 tools libpci-dev lib libpci
 tests libcmocka-dev lib cmocka
+vm qemu-system-x86 tool qemu-system-x86_64
+vm busybox-static tool busybox
+vm cpio tool cpio
+vm kmod tool kmod
+vm xz-utils tool xz
+vm make tool make
+vm flex tool flex
+vm bison tool bison
+vm bc tool bc
+vm libelf-dev lib libelf
 sanitize gcc tool gcc
 sanitize clang tool clang
 sanitize llvm tool llvm-symbolizer

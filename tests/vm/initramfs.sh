@@ -14,20 +14,20 @@ busybox=$(command -v busybox)
 root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
 mkdir -p "$root"/bin "$root"/dev "$root"/proc "$root"/sys "$root"/tmp "$root"/huge "$root"/mnt "$root"/tests
-cp "$busybox" "$root/bin/busybox"
 cp "$here/init" "$root/init"
 chmod +x "$root/init"
 
 # add PROGRAM TO: with its libraries, where the loader looks for them.
 add() {
-	cp "$1" "$root/$2"
-	ldd "$1" | sed -n 's/.*=> \(\/[^ ]*\) .*/\1/p; s/^[ 	]*\(\/[^ ]*\) (.*/\1/p' |
+	strip -o "$root/$2" "$1"
+	ldd "$1" 2>/dev/null | sed -n 's/.*=> \(\/[^ ]*\) .*/\1/p; s/^[ 	]*\(\/[^ ]*\) (.*/\1/p' |
 		while read -r library; do
 			mkdir -p "$root$(dirname "$library")"
 			[ -e "$root$library" ] || cp -L "$library" "$root$library"
 		done
 }
 
+add "$busybox" bin/busybox
 for program in "$build"/tests/vfio/guest-*; do
 	case $program in
 	*.p) ;;

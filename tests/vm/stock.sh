@@ -4,6 +4,7 @@
 # Debian's own kernel, as it is shipped, and the modules that the guest needs of it, in a folder
 # of the cache. Prints the folder: bzImage and modules/.
 set -eu
+PATH=$PATH:/usr/sbin:/sbin # depmod, modprobe
 
 here=$(cd "$(dirname "$0")" && pwd)
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/twostep
