@@ -4,6 +4,7 @@ PREFIX ?= /usr/local
 LIBDIR ?= lib
 FUZZ_SECONDS ?= 60
 REPEAT ?= 20
+ROWS ?=
 WERROR ?= $(if $(CI),true,false)
 need = scripts/prerequisites.sh
 
@@ -40,8 +41,9 @@ check: testable ## install what is missing, build, and run the tests
 check-long: testable ## the tests, many times over with new seeds (REPEAT=20)
 	@meson test -C build --print-errorlogs --repeat $(REPEAT)
 
-check-vm: testable ## boot real kernels with emulated IOMMUs and run the tests of real devices
+check-vm: ## boot real kernels with emulated IOMMUs, and run the tests of real devices in them (ROWS=)
 	@$(need) install build tools tests vm
+	@$(MAKE) --no-print-directory build/.testable
 	@ninja -C build release guest-tests
 	@tests/vm/check-vm.sh build $(ROWS)
 
@@ -74,5 +76,5 @@ clean: ## remove everything that was built
 help: ## list these
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 24
 
-.PHONY: all prerequisites installed testable demo check check-vm check-long check-sanitize fuzz bench \
+.PHONY: all prerequisites installed testable demo check check-long check-vm check-sanitize fuzz bench \
 	docs install clean help

@@ -65,10 +65,11 @@ said 'run as root: apt-get update && apt-get install'
 # A system that has everything: apt is not touched.
 mkdir "$scratch/full"
 cp -P "$scratch"/bare/* "$scratch/full"
-for tool in cc gcc clang objcopy meson ninja pkg-config llvm-symbolizer; do
+for tool in cc gcc clang objcopy meson ninja pkg-config llvm-symbolizer \
+	qemu-system-x86_64 busybox cpio kmod xz make flex bison bc; do
 	program $tool 'exit 0' "$scratch/full"
 done
 program apt-get "echo touched >'$scratch/touched'" "$scratch/full"
-run 0 "$scratch/full" install build tools tests sanitize fuzz
+run 0 "$scratch/full" install build tools tests vm sanitize fuzz
 [ ! -e "$scratch/touched" ] || fail "apt was asked although nothing was missing"
-run 0 "$scratch/full" check build tools tests sanitize fuzz
+run 0 "$scratch/full" check build tools tests vm sanitize fuzz

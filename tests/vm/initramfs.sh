@@ -19,8 +19,8 @@ chmod +x "$root/init"
 
 # add PROGRAM TO: with its libraries, where the loader looks for them.
 add() {
-	cp "$1" "$root/$2"
-	ldd "$1" | sed -n 's/.*=> \(\/[^ ]*\) .*/\1/p; s/^[ 	]*\(\/[^ ]*\) (.*/\1/p' |
+	strip -o "$root/$2" "$1"
+	ldd "$1" 2>/dev/null | sed -n 's/.*=> \(\/[^ ]*\) .*/\1/p; s/^[ 	]*\(\/[^ ]*\) (.*/\1/p' |
 		while read -r library; do
 			mkdir -p "$root$(dirname "$library")"
 			[ -e "$root$library" ] || cp -L "$library" "$root$library"

@@ -54,7 +54,7 @@ for disk in 0 1 2; do
 done
 mkfifo "$folder/monitor.in" "$folder/console"
 
-append="console=ttyS0,115200 loglevel=0 panic=-1 printk.devkmsg=on no_timer_check hugepages=32 intel_iommu=on"
+append="console=ttyS0,115200 loglevel=1 panic=-1 printk.devkmsg=on no_timer_check hugepages=32 intel_iommu=on"
 append="$append iommu.strict=1 iommu.passthrough=0 twostep.scheme=$scheme twostep.iommu=$iommu"
 # These have no interrupt remapping here.
 case $iommu in

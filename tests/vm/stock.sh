@@ -4,6 +4,7 @@
 # Debian's own kernel, as it is shipped, and the modules that the guest needs of it, in a folder
 # of the cache. Prints the folder: bzImage and modules/.
 set -eu
+PATH=$PATH:/usr/sbin:/sbin # depmod, modprobe
 
 here=$(cd "$(dirname "$0")" && pwd)
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/twostep
@@ -12,8 +13,10 @@ exec 9>"$cache/stock.lock"
 flock 9
 
 wanted="vfio-pci vfio_iommu_type1 nvme virtio_pci ext4"
-packages=$("$here/packages.sh" "$cache/apt" 'linux-binary-7\.[0-9.]*\+deb[0-9]*-amd64' \
-	'linux-modules-7\.[0-9.]*\+deb[0-9]*-amd64')
+# Debian ships the image, its modules, and the lists of what is where, each on its own.
+release='7\.[0-9.]*\+deb[0-9]*-amd64'
+packages=$("$here/packages.sh" "$cache/apt" "linux-binary-$release" "linux-modules-$release" \
+	"linux-base-$release")
 hash=$({
 	echo "$packages" | xargs -n 1 basename
 	cat "$0"
@@ -29,21 +32,22 @@ rm -rf "$work"
 mkdir -p "$work/package" "$work/done/modules"
 trap 'rm -rf "$work"' EXIT
 for package in $packages; do
+	echo "unpacking $(basename "$package")" >&2
 	dpkg -x "$package" "$work/package"
 done
-image=$(find "$work/package/boot" -name 'vmlinuz-*' | sort -V | tail -n 1)
-version=${image##*/vmlinuz-}
-modules=$(find "$work/package" -type d -path "*/modules/$version" | head -n 1)
+# The image is beside its modules, or in /boot.
+image=$(find "$work/package" -name vmlinuz -o -name 'vmlinuz-*' | head -n 1)
+modules=$(find "$work/package" -type d -path '*/lib/modules/*' -prune | head -n 1)
 [ -n "$image" ] && [ -n "$modules" ] || {
-	echo "Debian's kernel packages do not hold what was expected" >&2
+	echo "no kernel image, or no modules, in $(echo "$packages" | tr '\n' ' ')" >&2
 	exit 1
 }
+version=${modules##*/}
 tree=$work/done/modules/lib/modules/$version
 mkdir -p "$tree"
 cp "$modules"/modules.builtin* "$modules/modules.order" "$tree/"
 root=${modules%/lib/modules/*}
-root=${root%/usr}
-depmod -b "$root" "$version" 2>/dev/null || depmod -b "$root/usr" "$version"
+depmod -b "$root" "$version"
 for module in $wanted; do
 	modprobe -d "$root" -S "$version" --show-depends "$module"
 done | sed -n 's/^insmod \([^ ]*\).*/\1/p' | sort -u | while read -r file; do
