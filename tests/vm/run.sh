@@ -110,6 +110,11 @@ status=$?
 	status=1
 }
 cat "$folder/verdict"
+# What the benchmark has measured there, as in bench.json.
+if grep -q '^vm: bench ' "$folder/text"; then
+	sed -n "s/^vm: bench \(.*\)/{\"machine\":\"guest $row\",\"results\":[\1]}/p" "$folder/text" \
+		>"$(dirname "$initramfs")/bench-$row.json"
+fi
 if [ "$status" -ne 0 ]; then
 	echo "--- console of $row"
 	cat "$folder/text" "$folder/errors"
