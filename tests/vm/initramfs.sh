@@ -28,7 +28,7 @@ add() {
 }
 
 add "$busybox" bin/busybox
-for program in "$build"/tests/vfio/guest-*; do
+for program in "$build"/tests/vfio/guest-* "$build"/bench/guest-*; do
 	case $program in
 	*.p) ;;
 	*) [ -x "$program" ] && [ -f "$program" ] && add "$program" "tests/${program##*/guest-}" ;;
