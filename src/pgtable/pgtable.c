@@ -251,13 +251,66 @@ bool pgt_next_leaf(const struct pgtable *pt, uint64_t *iova, uint64_t last, stru
 	return false;
 }
 
+/* The entry behind @entry, if it is of the same level 0 table; else the lowest there is. */
+static uint64_t *next_entry(const struct pgtable *pt, uint64_t *entry, uint64_t iova,
+			    unsigned int *level)
+{
+	if (likely(!*level && iova & (PGT_TABLE_SPAN - 1)))
+		return entry + 1;
+	return lowest_entry(pt, iova, level);
+}
+
+uint64_t pgt_run(const struct pgtable *pt, uint64_t iova, uint64_t last, uint64_t bits)
+{
+	const struct pgt_descriptor *d = pt->format->descriptor;
+	const uint64_t ignored = -1ULL << PGT_SOFTWARE_SHIFT | d->large | d->accessed | d->dirty;
+	unsigned int level;
+	uint64_t *entry = lowest_entry(pt, iova, &level);
+	uint64_t wanted = entry_load(entry) & ~ignored, size = level_size(level);
+
+	for (uint64_t at = iova + size; at <= last && at > iova; at = iova + size) {
+		uint64_t value;
+
+		entry = next_entry(pt, entry, at, &level);
+		/* The rest of a table, without looking at anything but its entries. */
+		while (!level) {
+			value = entry_load(entry);
+			if (((value ^ (wanted + size)) & ~ignored) | (~value & bits))
+				return size;
+			size += PGT_PAGE_SIZE;
+			at += PGT_PAGE_SIZE;
+			if (at > last || !(at & (PGT_TABLE_SPAN - 1)))
+				break;
+			entry++;
+		}
+		if (!level)
+			continue;
+		value = entry_load(entry);
+		if (((value ^ (wanted + size)) & ~ignored) | (~value & bits) ||
+		    !is_leaf(d, value, level))
+			break;
+		size += level_size(level);
+	}
+	return size;
+}
+
 void pgt_add_bits(struct pgtable *pt, uint64_t iova, uint64_t size, uint64_t bits)
 {
+	const struct pgt_descriptor *d = pt->format->descriptor;
 	uint64_t last = iova + size - 1;
-	struct pgt_leaf leaf;
+	unsigned int level;
+	uint64_t *entry = lowest_entry(pt, iova, &level);
 
-	for (; iova <= last && pgt_next_leaf(pt, &iova, last, &leaf); iova += 1ULL << leaf.shift)
-		__atomic_fetch_or(leaf.entry, bits, __ATOMIC_RELAXED);
+	for (;;) {
+		uint64_t value = entry_load(entry);
+
+		if (is_present(d, value) && is_leaf(d, value, level))
+			__atomic_store_n(entry, value | bits, __ATOMIC_RELAXED);
+		iova = align_down(iova, level_size(level)) + level_size(level);
+		if (!iova || iova > last)
+			return;
+		entry = next_entry(pt, entry, iova, &level);
+	}
 }
 
 /*

@@ -232,7 +232,15 @@ bool pgt_maps_phys(struct pgtable *pt, uint64_t base, uint64_t last);
  * in addresses of which nobody asks.
  */
 bool pgt_next_leaf(const struct pgtable *pt, uint64_t *iova, uint64_t last, struct pgt_leaf *leaf);
-/* Set bits that the format leaves to software in every leaf of a range of the caller's. */
+/*
+ * How many bytes from @iova on, where a leaf begins, to @last are leaves that follow each
+ * other in memory with the same rights, and have @bits, all but the first.
+ */
+uint64_t pgt_run(const struct pgtable *pt, uint64_t iova, uint64_t last, uint64_t bits);
+/*
+ * Set bits that the format leaves to software in every leaf of a range of the caller's, in a
+ * table that no device walks.
+ */
 void pgt_add_bits(struct pgtable *pt, uint64_t iova, uint64_t size, uint64_t bits);
 /* Replace tables inside the range that are full and contiguous by larger leaves. */
 void pgt_merge(struct pgtable *pt, uint64_t iova, uint64_t size, struct pgt_linked *merged);

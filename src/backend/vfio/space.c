@@ -22,29 +22,61 @@ static int check_memory(const struct vfio_space *space, const struct phys_vec *v
 	return 0;
 }
 
-/* Say of each leaf, but those where a unit begins, that it goes on with the one before. */
-static void join_units(struct vfio_space *space, dma_addr_t iova, const struct phys_vec *vec,
-		       size_t nr_vecs, unsigned long attrs)
+/* So many runs of a vector are joined before they are linked. */
+#define MOST_RUNS 64
+
+/*
+ * Join pieces that follow each other in memory: they are one unit. Returns how many pieces
+ * there are then; 0: too many, and @runs means nothing.
+ */
+static size_t join_pieces(const struct phys_vec *vec, size_t nr_vecs, struct phys_vec *runs)
 {
-	dma_addr_t at = iova;
+	size_t nr = 1;
 
-	for (size_t i = 0; i < nr_vecs; i++) {
-		uint64_t offset = vec[i].paddr & (PGT_PAGE_SIZE - 1);
-		uint64_t size = align_up(offset + vec[i].len, PGT_PAGE_SIZE);
-		bool joins = i && !(attrs & PGT_ATTR_APART) &&
-			     vec[i - 1].paddr + vec[i - 1].len == vec[i].paddr;
-		uint64_t begins = joins ? 0 : PGT_PAGE_SIZE;
+	runs[0] = vec[0];
+	for (size_t i = 1; i < nr_vecs; i++) {
+		struct phys_vec *run = &runs[nr - 1];
 
-		if (begins) {
-			struct pgt_leaf leaf;
-			uint64_t first = at;
-
-			if (pgt_next_leaf(&space->shadow, &first, at, &leaf))
-				begins = (1ULL << leaf.shift) - (at - first);
+		if (run->paddr + run->len == vec[i].paddr) {
+			run->len += vec[i].len;
+		} else {
+			if (nr == MOST_RUNS)
+				return 0;
+			runs[nr++] = vec[i];
 		}
-		if (size > begins)
-			pgt_add_bits(&space->shadow, at + begins, size - begins, LEAF_JOINS);
-		at += size;
+	}
+	return nr;
+}
+
+/* Say of each leaf of a unit, but the first, that it goes on with the one before. */
+static void join_leaves(struct vfio_space *space, dma_addr_t iova, uint64_t size)
+{
+	uint64_t begins = PGT_PAGE_SIZE;
+	dma_addr_t first = iova;
+	struct pgt_leaf leaf;
+
+	if (pgt_next_leaf(&space->shadow, &first, iova, &leaf))
+		begins = (1ULL << leaf.shift) - (iova - first);
+	if (size > begins)
+		pgt_add_bits(&space->shadow, iova + begins, size - begins, LEAF_JOINS);
+}
+
+static void join_units(struct vfio_space *space, dma_addr_t iova, const struct phys_vec *vec,
+		       size_t nr_vecs, bool apart)
+{
+	for (size_t i = 0; i < nr_vecs;) {
+		uint64_t bytes = (vec[i].paddr & (PGT_PAGE_SIZE - 1)) + vec[i].len;
+		size_t next = i + 1;
+
+		for (; next < nr_vecs && !apart &&
+		       vec[next - 1].paddr + vec[next - 1].len == vec[next].paddr;
+		     next++)
+			bytes += vec[next].len;
+		bytes = align_up(bytes, PGT_PAGE_SIZE);
+		if (bytes > PGT_PAGE_SIZE)
+			join_leaves(space, iova, bytes);
+		iova += bytes;
+		i = next;
 	}
 }
 
@@ -53,15 +85,26 @@ static int vfio_link(struct backend *be, struct pgt_cursor *cursor, dma_addr_t i
 		     unsigned long attrs, struct pgt_linked *linked)
 {
 	struct vfio_space *space = vfio_space_of(be);
+	bool apart = attrs & PGT_ATTR_APART;
+	struct phys_vec runs[MOST_RUNS];
 	int err = check_memory(space, vec, nr_vecs);
 
 	/* Without a cursor no call takes a short way, which would pass by the extents. */
 	(void)cursor;
-	if (!err)
-		err = pgt_link(&space->shadow, NULL, iova, vec, nr_vecs, dir, attrs, linked);
-	if (!err && (nr_vecs > 1 || vec->len > PGT_PAGE_SIZE ||
-		     (vec->paddr & (PGT_PAGE_SIZE - 1)) + vec->len > PGT_PAGE_SIZE))
-		join_units(space, iova, vec, nr_vecs, attrs);
+	if (err)
+		return err;
+	if (nr_vecs > 1 && !apart) {
+		size_t nr = join_pieces(vec, nr_vecs, runs);
+
+		if (nr && nr < nr_vecs) {
+			vec = runs;
+			nr_vecs = nr;
+			attrs &= ~PGT_ATTR_PAGES;
+		}
+	}
+	err = pgt_link(&space->shadow, NULL, iova, vec, nr_vecs, dir, attrs, linked);
+	if (!err && linked->entries > 1)
+		join_units(space, iova, vec, nr_vecs, apart);
 	return err;
 }
 
@@ -103,6 +146,7 @@ static struct extent *collect_dying(struct vfio_space *space, struct extent *fro
 		struct extent *next;
 
 		end->state = EXTENT_DYING;
+		space->taken++;
 		end->next = NULL;
 		*mapped += end->last - end->first + 1;
 		*last = end->last;
@@ -142,6 +186,7 @@ static void unmap_list(struct vfio_space *space, struct extent *list, dma_addr_t
 	pthread_mutex_lock(&space->lock);
 	for (struct extent *extent = list; extent; extent = next) {
 		next = extent->next;
+		space->taken--;
 		if (!gone && extent->mapped)
 			extent->state = EXTENT_STUCK;
 		else
@@ -201,7 +246,8 @@ static void vfio_drain(struct backend *be)
 /* Nobody maps or unmaps in the range when it returns. Under the lock. */
 static void wait_for_others(struct vfio_space *space, dma_addr_t first, dma_addr_t last)
 {
-	struct extent *extent = extent_find(&space->extents, first, last);
+	struct extent *extent =
+		space->taken ? extent_find(&space->extents, first, last) : NULL;
 
 	while (extent) {
 		if (extent->state == EXTENT_BUSY || extent->state == EXTENT_DYING) {
@@ -236,11 +282,13 @@ static void bury(struct vfio_space *space, dma_addr_t first, dma_addr_t last, bo
 	struct extent *before = NULL, *extent = extent_find(&space->extents, first, last);
 
 	for (; extent; extent = extent_next(&space->extents, extent, last)) {
-		if (extent->state != EXTENT_LIVE)
+		if (extent->state != EXTENT_LIVE) {
+			before = NULL;
 			continue;
+		}
 		extent->state = EXTENT_DEAD;
 		extent->joins_next = false;
-		if (before && owned && extent_next(&space->extents, before, last) == extent)
+		if (before && owned)
 			before->joins_next = true;
 		before = extent;
 	}
@@ -309,20 +357,13 @@ static uint64_t same_memory(phys_addr_t phys, uint64_t size, const struct memory
 static void find_piece(const struct vfio_space *space, dma_addr_t iova, dma_addr_t last, bool whole,
 		       const struct pgt_leaf *first, struct vfio_piece *piece)
 {
-	uint64_t size = 1ULL << first->shift;
+	const struct extent *next = extent_find(&space->extents, iova, last);
+	uint64_t size;
 
+	if (next)
+		last = next->first - 1;
+	size = pgt_run(&space->shadow, iova, last, whole ? 0 : LEAF_JOINS);
 	*piece = (struct vfio_piece){.iova = iova, .phys = first->phys, .access = first->access};
-	while (iova + size - 1 < last) {
-		dma_addr_t at = iova + size, found = at;
-		struct pgt_leaf leaf;
-
-		if (!pgt_next_leaf(&space->shadow, &found, at, &leaf) || found != at ||
-		    leaf.phys != first->phys + size || leaf.access != first->access ||
-		    !(whole || leaf.value & LEAF_JOINS) ||
-		    is_covered(space, at, 1ULL << leaf.shift))
-			break;
-		size += 1ULL << leaf.shift;
-	}
 	piece->size = same_memory(first->phys, size, &piece->record);
 }
 
@@ -361,6 +402,7 @@ static int claim_pending(struct vfio_space *space, dma_addr_t first, dma_addr_t 
 			return base_error(-ENOMEM,
 					  "no memory to note what is mapped at 0x%llx; free some",
 					  (unsigned long long)at);
+		space->taken++;
 		extent->next = NULL;
 		*syncing->end = extent;
 		syncing->end = &extent->next;
@@ -399,6 +441,7 @@ static void forget(struct vfio_space *space, struct extent *list)
 	while (list) {
 		struct extent *next = list->next;
 
+		space->taken--;
 		if (list->mapped)
 			list->state = EXTENT_STUCK;
 		else
@@ -426,8 +469,10 @@ static int map_claimed(struct vfio_space *space, struct syncing *syncing)
 	if (err)
 		forget(space, syncing->first);
 	else
-		for (struct extent *at = syncing->first; at; at = at->next)
+		for (struct extent *at = syncing->first; at; at = at->next) {
 			at->state = EXTENT_LIVE;
+			space->taken--;
+		}
 	pthread_cond_broadcast(&space->changed);
 	return err;
 }

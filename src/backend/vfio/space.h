@@ -75,6 +75,7 @@ struct vfio_space {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	struct extents extents;
+	uint64_t taken; /* of them BUSY or DYING */
 	uint64_t ioctls; /* that map or unmap */
 	struct vfio_port *ports;
 	/* What devices may be given, ascending. */
