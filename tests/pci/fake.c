@@ -304,16 +304,17 @@ static int feature(struct vfio_device_feature *ask)
 {
 	uint32_t number = ask->flags & VFIO_DEVICE_FEATURE_MASK;
 	const struct uapi_dmabuf *dmabuf = (const void *)ask->data;
+	const struct uapi_dmabuf_range *range = (const void *)(dmabuf + 1);
 
 	if (!(fake_device.features >> number & 1))
 		return -ENOTTY;
 	if (ask->flags & VFIO_DEVICE_FEATURE_PROBE)
 		return 0;
 	if (number != UAPI_FEATURE_DMA_BUF || dmabuf->nr_ranges != 1 || dmabuf->flags ||
-	    ask->argsz != sizeof(*ask) + sizeof(*dmabuf) + sizeof(dmabuf->ranges[0]))
+	    ask->argsz != sizeof(*ask) + sizeof(*dmabuf) + sizeof(*range))
 		return -EINVAL;
-	fake_device.dmabuf_offset = dmabuf->ranges[0].offset;
-	fake_device.dmabuf_size = dmabuf->ranges[0].length;
+	fake_device.dmabuf_offset = range->offset;
+	fake_device.dmabuf_size = range->length;
 	return dup(fake_device.fd);
 }
 

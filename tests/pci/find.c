@@ -51,7 +51,7 @@ static void what_it_is(void **state)
 	assert_int_equal(place.device_id, 0x0953);
 	assert_int_equal(place.class_code, 0x010802);
 	assert_int_equal(vfio_check_bound(&place), -ENODEV);
-	assert_said("belongs to the driver nvme; give it to VFIO: twostep bind 0000:01:00.0");
+	assert_said("belongs to the driver nvme; give it to vfio-pci: twostep bind 0000:01:00.0");
 
 	fake_function("0000:02:00.0", "0x010802\n", "", -1);
 	assert_int_equal(vfio_find("02:00.0", &place), 0);
