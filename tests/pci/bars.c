@@ -315,6 +315,37 @@ static void registers(void **state)
 	fake_device.map_err = 0;
 }
 
+/* What is asked and mapped when first wanted, wanted by several at once. */
+static void *use_registers(void *arg)
+{
+	uint64_t at = (uint64_t)(uintptr_t)arg * 8, value;
+
+	for (uint64_t i = 0; i < 2000; i++)
+		if (dma_dev_reg_write(dev, 0, at, i, 8) ||
+		    dma_dev_reg_read(dev, 0, at, &value, 8) || value != i ||
+		    dma_dev_reg_write(dev, 2, 8192 + at, i, 4) ||
+		    ts_pci_read_config(dev, 0, &value, 4) || ts_pci_set_master(dev))
+			return arg;
+	return NULL;
+}
+
+static void threads(void **state)
+{
+	pthread_t thread[4];
+	void *failed;
+
+	(void)state;
+	for (uintptr_t i = 0; i < 4; i++)
+		assert_int_equal(pthread_create(&thread[i], NULL, use_registers, (void *)(i + 1)),
+				 0);
+	for (int i = 0; i < 4; i++) {
+		assert_int_equal(pthread_join(thread[i], &failed), 0);
+		assert_null(failed);
+	}
+	assert_int_equal(fake_device.maps, 2);
+	assert_int_equal(fake_device.asked, 3);
+}
+
 static void forked(void **state)
 {
 	struct ts_pci_bar bar;
@@ -369,6 +400,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(mapping_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(reading_and_writing, setup, teardown),
 		cmocka_unit_test_setup_teardown(registers, setup, teardown),
+		cmocka_unit_test_setup_teardown(threads, setup, teardown),
 		cmocka_unit_test_setup_teardown(forked, setup, teardown),
 		cmocka_unit_test(forgetting),
 	};

@@ -231,7 +231,7 @@ static int region_info(struct vfio_region_info *info)
 	uint32_t room = info->argsz, index = info->index;
 	size_t size;
 
-	fake_device.asked++;
+	__atomic_fetch_add(&fake_device.asked, 1, __ATOMIC_RELAXED);
 	if (index >= 9 || fake_device.regions[index].err)
 		return index >= 9 ? -EINVAL : fake_device.regions[index].err;
 	info->argsz = sizeof(*info);
@@ -387,13 +387,13 @@ static void *fake_map(int fd, uint64_t offset, size_t size, bool writable, int *
 	if (*err)
 		return NULL;
 	ptr = real->map(fd, offset, size, writable, err);
-	fake_device.maps += ptr != NULL;
+	__atomic_fetch_add(&fake_device.maps, ptr != NULL, __ATOMIC_RELAXED);
 	return ptr;
 }
 
 static void fake_unmap(void *ptr, size_t size)
 {
-	fake_device.maps--;
+	__atomic_fetch_sub(&fake_device.maps, 1, __ATOMIC_RELAXED);
 	real->unmap(ptr, size);
 }
 
