@@ -9,6 +9,7 @@
 #include "pci/pci.h"
 
 #define IFF_UP 1U
+#define SUBSYSTEMS "/nvme-subsystem/"
 
 struct look {
 	const struct vfio_place *place;
@@ -56,11 +57,12 @@ static bool is_below(const struct look *look, const char *class, const char *nam
 		return false;
 	if (strstr(to, look->below))
 		return true;
-	part = strstr(to, "/nvme-subsys");
+	part = strstr(to, SUBSYSTEMS);
 	if (!part)
 		return false;
-	snprintf(subsystem.path, sizeof(subsystem.path), "/sys/class/nvme-subsystem/%.*s",
-		 (int)strcspn(part + 1, "/"), part + 1);
+	part += strlen(SUBSYSTEMS);
+	snprintf(subsystem.path, sizeof(subsystem.path), "/sys/class" SUBSYSTEMS "%.*s",
+		 (int)strcspn(part, "/"), part);
 	vfio_list(subsystem.path, has_controller, &subsystem);
 	return subsystem.ours;
 }

@@ -142,15 +142,17 @@ int vfio_device_irq_mask(struct vfio_device *device, unsigned int index, bool ma
 		return base_error(-EOPNOTSUPP, "interrupts (%s) of %s cannot be masked by VFIO",
 				  kind_name(index), device->place.bdf);
 	pthread_mutex_lock(&device->lock);
-	if (device->irq_index != (int)index)
-		err = base_error(-EINVAL, "interrupts (%s) of %s are not on; switch them on first",
-				 kind_name(index), device->place.bdf);
-	else
+	if (device->irq_index == (int)index)
 		err = set_irqs(device, index,
 			       mask ? VFIO_IRQ_SET_ACTION_MASK : VFIO_IRQ_SET_ACTION_UNMASK, NULL,
 			       1);
+	else
+		err = 1;
 	pthread_mutex_unlock(&device->lock);
-	if (err < 0 && err != -EINVAL)
+	if (err > 0)
+		return base_error(-EINVAL, "interrupts (%s) of %s are not on; switch them on first",
+				  kind_name(index), device->place.bdf);
+	if (err)
 		base_error(err, "the interrupt (%s) of %s cannot be %s: %s", kind_name(index),
 			   device->place.bdf, mask ? "masked" : "unmasked", strerror(-err));
 	return err;
