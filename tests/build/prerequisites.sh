@@ -66,7 +66,7 @@ said 'run as root: apt-get update && apt-get install'
 mkdir "$scratch/full"
 cp -P "$scratch"/bare/* "$scratch/full"
 for tool in cc gcc clang objcopy meson ninja pkg-config llvm-symbolizer \
-	qemu-system-x86_64 busybox cpio kmod xz make flex bison bc; do
+	qemu-system-x86_64 busybox cpio kmod xz zstd perl make flex bison bc; do
 	program $tool 'exit 0' "$scratch/full"
 done
 program apt-get "echo touched >'$scratch/touched'" "$scratch/full"
