@@ -117,7 +117,7 @@ if grep -q '^vm: bench ' "$folder/text"; then
 fi
 if [ "$status" -ne 0 ]; then
 	echo "--- console of $row"
-	cat "$folder/text" "$folder/errors"
+	sed "s/^/| /" "$folder/text" "$folder/errors"
 	echo "--- end of the console of $row"
 fi
 echo "# $row: $((SECONDS - start)) s"
