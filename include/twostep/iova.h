@@ -157,6 +157,27 @@ int dma_iova_link_vec(struct dma_dev *dev, struct dma_iova_state *state, const s
 		      unsigned long attrs);
 
 /**
+ * dma_iova_link_mapped - link what another device has mapped
+ * @offset: byte offset in the range
+ * @from: the other device, of any space but one without an IOMMU
+ * @addr: a DMA address of @from's, behind which memory is linked or mapped
+ * @size: bytes, all of them mapped for @from; they stay so during the call
+ * @dir: what @dev will do; @from's mapping does not limit it
+ * @attrs: DMA_ATTR_*
+ *
+ * As dma_iova_link_vec() of the memory behind @addr, without knowing what it is. Afterwards the
+ * two links have nothing to do with each other: either may go first. Between two spaces of
+ * iommufd the kernel shares the pinned pages, where the places are mapped alike; the device
+ * may then reach them before dma_iova_sync(), which is due all the same.
+ *
+ * Return: as dma_iova_link_vec(); -ENOENT if something there is not mapped; -EPERM if it is a bounce
+ * buffer; -EINVAL if there are no such addresses, or @from has no IOMMU; -ENOMEM.
+ */
+int dma_iova_link_mapped(struct dma_dev *dev, struct dma_iova_state *state, size_t offset,
+			 struct dma_dev *from, dma_addr_t addr, size_t size,
+			 enum dma_data_direction dir, unsigned long attrs);
+
+/**
  * dma_iova_sync - make what was linked visible to the device
  *
  * Needed once, after the last link and before the device is told the address.

@@ -67,6 +67,13 @@ struct backend_ops {
 	int (*sync)(struct backend *be, dma_addr_t iova, uint64_t size, bool whole);
 
 	/*
+	 * What was just linked in [iova, iova + size) is mapped in @from, a space with the same
+	 * op, at @from_iova: take it from there, as far as that can be done. NULL: it cannot.
+	 */
+	void (*copy)(struct backend *be, dma_addr_t iova, uint64_t size, struct backend *from,
+		     dma_addr_t from_iova);
+
+	/*
 	 * Remove what is linked in [iova, iova + size). @mark, if not 0: leave marks of
 	 * this owner, which unmark() removes after the invalidation. unmark() with 0
 	 * removes everybody's; the range need not be the caller's any more.

@@ -127,6 +127,36 @@ static void test_large(void **state)
 	munmap(large, size);
 }
 
+/* A second space takes over what the first has mapped; each is on its own afterwards. */
+static void test_shared(void **state)
+{
+	struct dma_dev *other = device_open("NVME");
+	struct dma_iova_state from, to;
+	struct nvme nvme;
+	struct dma_stats stats;
+
+	(void)state;
+	nvme_start(&nvme, other);
+	if (!dma_iova_try_alloc(dev, &from, 0, 4 * PAGE) ||
+	    !dma_iova_try_alloc(other, &to, 0, 4 * PAGE))
+		fail_msg("%s", dma_last_error());
+	assert_int_equal(dma_iova_link(dev, &from, virt_to_phys(memory), 0, 4 * PAGE,
+				       DMA_BIDIRECTIONAL, 0),
+			 0);
+	assert_int_equal(dma_iova_sync(dev, &from, 0, 4 * PAGE), 0);
+	if (dma_iova_link_mapped(other, &to, 0, dev, from.addr, 4 * PAGE, DMA_BIDIRECTIONAL, 0) ||
+	    dma_iova_sync(other, &to, 0, 4 * PAGE))
+		fail_msg("%s", dma_last_error());
+	dma_iova_destroy(dev, &from, 4 * PAGE, DMA_BIDIRECTIONAL, 0);
+	assert_int_equal(nvme_identify(&nvme, to.addr + PAGE, 0), 0);
+	assert_true(is_identity(memory + PAGE));
+	dma_iova_destroy(other, &to, 4 * PAGE, DMA_BIDIRECTIONAL, 0);
+	assert_int_equal(dma_space_stats(dma_dev_space(other), &stats), 0);
+	assert_int_equal(stats.misuse, 0);
+	nvme_stop(&nvme);
+	dma_dev_close(other);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -134,6 +164,7 @@ int main(void)
 		cmocka_unit_test(test_pages),
 		cmocka_unit_test(test_whole),
 		cmocka_unit_test(test_large),
+		cmocka_unit_test(test_shared),
 	};
 
 	if (!has_iommu()) {

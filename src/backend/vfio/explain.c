@@ -51,7 +51,8 @@ int vfio_map_error(const struct vfio_space *space, const struct vfio_piece *piec
 				  "cannot map %llu bytes at 0x%llx: the space has as many mappings "
 				  "as the kernel allows (%llu here); link larger pieces, or raise "
 				  "dma_entry_limit of vfio_iommu_type1",
-				  size, iova, (unsigned long long)counter_read(&space->extents.nr) - 1);
+				  size, iova,
+				  (unsigned long long)counter_read(&space->extents.nr) - 1);
 	case -EOPNOTSUPP:
 	case -ENOTTY:
 		return base_error(-EOPNOTSUPP,

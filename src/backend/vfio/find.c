@@ -154,9 +154,10 @@ int vfio_check_bound(const struct vfio_place *place)
 	if (vfio_is_bound(place))
 		return 0;
 	if (*place->driver)
-		return base_error(-ENODEV,
-				  "%s belongs to the driver %s; give it to vfio-pci: twostep bind %s",
-				  place->bdf, place->driver, place->bdf);
-	return base_error(-ENODEV, "%s has no driver; give it to vfio-pci: twostep bind %s", place->bdf,
-			  place->bdf);
+		return base_error(
+			-ENODEV,
+			"%s belongs to the driver %s; give it to vfio-pci: twostep bind %s",
+			place->bdf, place->driver, place->bdf);
+	return base_error(-ENODEV, "%s has no driver; give it to vfio-pci: twostep bind %s",
+			  place->bdf, place->bdf);
 }

@@ -326,6 +326,22 @@ static int iommufd_map(struct vfio_space *space, const struct vfio_piece *piece)
 	return err ? vfio_map_error(space, piece, err) : 0;
 }
 
+static int iommufd_copy(struct vfio_space *space, const struct vfio_piece *piece,
+			const struct vfio_space *from, dma_addr_t from_iova)
+{
+	struct uapi_ioas_copy copy = {
+		.size = sizeof(copy),
+		.flags = map_flags(piece),
+		.dst_ioas_id = space->ioas,
+		.src_ioas_id = from->ioas,
+		.length = piece->size,
+		.dst_iova = piece->iova,
+		.src_iova = from_iova,
+	};
+
+	return vfio_kernel->ioctl(space->fd, UAPI_IOAS_COPY, &copy);
+}
+
 static int iommufd_unmap(struct vfio_space *space, dma_addr_t iova, uint64_t size,
 			 uint64_t *unmapped)
 {
@@ -350,5 +366,6 @@ const struct vfio_way vfio_iommufd = {
 	.check = iommufd_check,
 	.room = iommufd_room,
 	.map = iommufd_map,
+	.copy = iommufd_copy,
 	.unmap = iommufd_unmap,
 };

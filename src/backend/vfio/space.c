@@ -246,8 +246,7 @@ static void vfio_drain(struct backend *be)
 /* Nobody maps or unmaps in the range when it returns. Under the lock. */
 static void wait_for_others(struct vfio_space *space, dma_addr_t first, dma_addr_t last)
 {
-	struct extent *extent =
-		space->taken ? extent_find(&space->extents, first, last) : NULL;
+	struct extent *extent = space->taken ? extent_find(&space->extents, first, last) : NULL;
 
 	while (extent) {
 		if (extent->state == EXTENT_BUSY || extent->state == EXTENT_DYING) {
@@ -537,6 +536,59 @@ static int vfio_sync(struct backend *be, dma_addr_t iova, uint64_t size, bool wh
 	return err;
 }
 
+/* Whether one ioctl has mapped all of [iova, iova + size) in another space. */
+static bool is_one_extent(struct vfio_space *space, dma_addr_t iova, uint64_t size)
+{
+	const struct extent *extent;
+	bool is;
+
+	pthread_mutex_lock(&space->lock);
+	extent = extent_find(&space->extents, iova, iova);
+	is = extent && extent->state == EXTENT_LIVE && extent->last >= iova + size - 1;
+	pthread_mutex_unlock(&space->lock);
+	return is;
+}
+
+/* One by one; what cannot be copied is pending again, for a sync to map. */
+static void vfio_copy(struct backend *be, dma_addr_t iova, uint64_t size, struct backend *from_be,
+		      dma_addr_t from_iova)
+{
+	struct vfio_space *space = vfio_space_of(be), *from = vfio_space_of(from_be);
+	struct syncing syncing;
+	struct extent *next;
+
+	if (!space->way->copy || from->way != space->way || from->fd != space->fd)
+		return;
+	pthread_mutex_lock(&space->lock);
+	/* Without memory for all of it some is not copied. */
+	claim_pending(space, iova, iova + size - 1, false, &syncing);
+	pthread_mutex_unlock(&space->lock);
+	for (struct extent *extent = syncing.first; extent; extent = extent->next) {
+		dma_addr_t at = from_iova + (extent->first - iova), first = extent->first;
+		struct vfio_piece piece = {.iova = first, .size = extent->last - extent->first + 1};
+		struct pgt_leaf leaf;
+
+		extent->mapped = false;
+		if (!is_one_extent(from, at, piece.size) ||
+		    !pgt_next_leaf(&space->shadow, &first, first, &leaf))
+			continue;
+		piece.access = leaf.access;
+		extent->mapped = !space->way->copy(space, &piece, from, at);
+		count_ioctl(space);
+	}
+	pthread_mutex_lock(&space->lock);
+	for (struct extent *extent = syncing.first; extent; extent = next) {
+		next = extent->next;
+		space->taken--;
+		if (extent->mapped)
+			extent->state = EXTENT_LIVE;
+		else
+			extent_remove(&space->extents, extent);
+	}
+	pthread_cond_broadcast(&space->changed);
+	pthread_mutex_unlock(&space->lock);
+}
+
 /* The shadow, for the rooms above. */
 
 static void vfio_unmark(struct backend *be, dma_addr_t iova, uint64_t size, uint64_t mark)
@@ -809,6 +861,7 @@ static void vfio_close(struct backend *be, bool forked)
 static const struct backend_ops vfio_ops = {
 	.link = vfio_link,
 	.sync = vfio_sync,
+	.copy = vfio_copy,
 	.unlink = vfio_unlink,
 	.unmark = vfio_unmark,
 	.invalidate = vfio_invalidate,

@@ -60,6 +60,9 @@ struct vfio_way {
 	/* Of @nr more extents: 0, or -ENOSPC: the kernel would refuse. Under the lock. */
 	int (*room)(const struct vfio_space *space, uint64_t nr);
 	int (*map)(struct vfio_space *space, const struct vfio_piece *piece);
+	/* @piece is mapped in @from at @from_iova, by one ioctl. Without text; NULL: not possible. */
+	int (*copy)(struct vfio_space *space, const struct vfio_piece *piece,
+		    const struct vfio_space *from, dma_addr_t from_iova);
 	/* Without text; *@unmapped is how many bytes went. */
 	int (*unmap)(struct vfio_space *space, dma_addr_t iova, uint64_t size, uint64_t *unmapped);
 };
