@@ -43,9 +43,10 @@ if [ -z "${VM_KVM:-}" ] && [ -w /dev/kvm ] &&
 fi
 echo "# guests run ${VM_KVM:+with KVM}${VM_KVM:-under software emulation}" | sed 's/KVM1/KVM/'
 
+# What a row says of itself; a console that follows says it again.
 count() {
-	passed=$((passed + $(grep -c '^ok ' "$1")))
-	failed=$((failed + $(grep -c '^not ok ' "$1")))
+	passed=$((passed + $(sed '/^--- console of/,$d' "$1" | grep -c '^ok ')))
+	failed=$((failed + $(sed '/^--- console of/,$d' "$1" | grep -c '^not ok ')))
 }
 
 output=$build/vm/output
