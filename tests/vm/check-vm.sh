@@ -76,7 +76,7 @@ if [ -n "$self_test" ]; then
 			wrong="it passes"
 		elif ! grep -q "^not ok intel-type1: .*$reason" "$output"; then
 			wrong="not said: $reason"
-		elif ! sed -n '/^--- console of/,/^--- end of/p' "$output" | grep -q '^vm: log$'; then
+		elif ! sed -n '/^--- console of/,/^--- end of/p' "$output" | grep -q '^| vm: log$'; then
 			wrong="its console is not shown"
 		else
 			echo "ok self-test: a guest that must fail ($way) fails"

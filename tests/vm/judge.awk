@@ -5,7 +5,16 @@ function fail(what) { bad++; print "not ok " row ": " what }
 
 /^vm: test / { test = $3; plan = -1; seen = 0; next }
 /^1\.\.[0-9]+/ { split($1, parts, "\\.\\."); plan = parts[2]; next }
-/^(not )?ok [0-9]+ # SKIP/ { seen++; print "skip " row ": " test ": " $NF; next }
+# cmocka writes the name behind, TAP has the reason there. Nothing is counted as passed.
+/^(not )?ok [0-9]+ .*# SKIP/ {
+	if (test != "") {
+		seen++
+		sub(/^(not )?ok [0-9]+( -)? /, "")
+		sub(/ *# SKIP */, "")
+		print "skip " row ": " test ": " $0
+	}
+	next
+}
 /^not ok / { if (test != "") { seen++; fail(test ": " substr($0, 8)) } next }
 /^ok / {
 	if (test != "") { seen++; passed++; print "ok " row ": " test ": " substr($0, 4) }
