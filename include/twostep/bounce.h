@@ -42,12 +42,15 @@ struct dma_bounce; /* a pool of bounce buffers */
  *	for any
  * @areas: parts with a lock of their own, a power of two up to 256; 0 for one a
  *	processor; fewer if @size has not that many segments
+ * @hugepages: in huge pages of 2 MiB, as devices without an IOMMU need; sizes are rounded up
+ *	to whole ones. The system must have them free (/proc/sys/vm/nr_hugepages)
  */
 struct dma_bounce_desc {
 	uint64_t size;
 	uint64_t max_size;
 	uint64_t last;
 	unsigned int areas;
+	bool hugepages;
 };
 
 /**

@@ -98,6 +98,16 @@ struct backend_ops {
 			       uint64_t size);
 	/* The physical address behind @iova; false if nothing is linked there. */
 	bool (*lookup)(struct backend *be, dma_addr_t iova, phys_addr_t *phys);
+	/*
+	 * Only without translation, and NULL where DMA addresses are memory addresses.
+	 *
+	 * Take: where devices find [phys, phys + size), one piece that stays there until it is
+	 * released. 0; -ENXIO without the error text: they cannot have this memory itself;
+	 * -errno with it. Release: what is at @addr; whatever was not taken is left out.
+	 * In between, lookup() finds ordinary memory by its address.
+	 */
+	int (*take)(struct backend *be, phys_addr_t phys, uint64_t size, dma_addr_t *addr);
+	void (*release)(struct backend *be, dma_addr_t addr, uint64_t size);
 	/* Whether any leaf points into [base, last] of physical addresses. */
 	bool (*maps_phys)(struct backend *be, phys_addr_t base, phys_addr_t last);
 	/*
@@ -177,6 +187,8 @@ struct backend {
 	const struct backend_ops *ops;
 	/* Addresses it can translate, closed, whole granules; first is at least 4096. */
 	dma_addr_t first, last;
+	/* With take(): all ones up to the highest address that memory has on the bus. */
+	uint64_t required_mask;
 	uint64_t phys_end; /* physical addresses must be below */
 	struct base_observer *observer; /* told by the device side, if PGT_GEN_OBSERVED is set */
 	bool needs_sync; /* links are seen only after sync() */

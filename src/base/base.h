@@ -172,6 +172,25 @@ uint64_t base_place(uint64_t size, uint64_t alignment, uint64_t last, uint64_t n
 /* Make a part of it accessible: zeroed. */
 bool base_place_open(uint64_t start, uint64_t size);
 void base_place_free(uint64_t start, uint64_t size); /* 0 is allowed for either */
+
+/* huge.c: memory in huge pages of 2 MiB, which never move. It is shared with children. */
+
+#define BASE_HUGE (2ULL << 20)
+
+/* As base_place_open(), in huge pages; both are whole ones. False: no such page is free. */
+bool base_huge_open(uint64_t start, uint64_t size);
+/*
+ * @size bytes, whole pages, zeroed, aligned to @alignment, a power of two up to BASE_HUGE;
+ * what is up to BASE_HUGE long lies in one huge page. 0 if there is none. A child of fork()
+ * allocates from pages of its own.
+ */
+uint64_t base_huge_alloc(uint64_t size, uint64_t alignment);
+void base_huge_free(uint64_t start, uint64_t size); /* 0 is allowed for either */
+/* Make pages present, and such that writing them does not replace them, as far as can be. */
+void base_populate(uint64_t start, uint64_t size);
+/* For tests: where huge pages come from. */
+extern bool (*base_huge_map)(uint64_t start, uint64_t size);
+
 /* The highest address that a program gets unless it asks for more. */
 uint64_t base_user_last(void);
 

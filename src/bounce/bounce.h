@@ -101,6 +101,9 @@ size_t bounce_max_size(uint64_t min_align_mask);
 
 /* A default pool all of whose addresses are at most @last; NULL with the error text. */
 struct dma_bounce *bounce_default(uint64_t last);
+/* One in huge pages, wherever they are; NULL with the error text. */
+struct dma_bounce *bounce_default_huge(void);
+bool bounce_is_huge(const struct dma_bounce *bounce);
 /* The highest address that a pool's buffers can have. */
 uint64_t bounce_last(const struct dma_bounce *bounce);
 

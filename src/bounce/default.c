@@ -18,7 +18,10 @@ static const struct bounce_class {
 /* A pool at low addresses that has less is not worth having. */
 #define LEAST_SIZE (1ULL << 20)
 
-static struct dma_bounce *defaults[ARRAY_SIZE(classes)]; /* read without the lock */
+/* And one in huge pages, for devices whose memory must not move. */
+#define HUGE_CLASS ARRAY_SIZE(classes)
+
+static struct dma_bounce *defaults[HUGE_CLASS + 1]; /* read without the lock */
 static struct dma_bounce_desc described;
 static uint64_t user_last = UINT64_MAX;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -50,6 +53,21 @@ static void plan_low(const struct bounce_class *class, struct bounce_plan *plan)
 		plan->areas /= 2;
 }
 
+/* Huge pages are few: one to begin with, unless the program says more. */
+static int make_huge(struct dma_bounce **bounce)
+{
+	struct dma_bounce_desc desc = described;
+	struct bounce_plan plan;
+	int err;
+
+	desc.hugepages = true;
+	if (!desc.size)
+		desc.size = desc.max_size ? lesser(desc.max_size, BASE_HUGE) : BASE_HUGE;
+	err = bounce_plan(&desc, &plan);
+	plan.is_default = true;
+	return err ? err : bounce_make(&plan, bounce);
+}
+
 static int make(const struct bounce_class *class, struct dma_bounce **bounce)
 {
 	struct bounce_plan plan;
@@ -77,10 +95,18 @@ __cold static struct dma_bounce *make_default(unsigned int class)
 
 	pthread_mutex_lock(&lock);
 	bounce = defaults[class];
-	if (!bounce && !make(&classes[class], &bounce))
+	if (!bounce &&
+	    !(class == HUGE_CLASS ? make_huge(&bounce) : make(&classes[class], &bounce)))
 		__atomic_store_n(&defaults[class], bounce, __ATOMIC_RELEASE);
 	pthread_mutex_unlock(&lock);
 	return bounce;
+}
+
+struct dma_bounce *bounce_default_huge(void)
+{
+	struct dma_bounce *bounce = __atomic_load_n(&defaults[HUGE_CLASS], __ATOMIC_ACQUIRE);
+
+	return likely(bounce) ? bounce : make_default(HUGE_CLASS);
 }
 
 struct dma_bounce *bounce_default(uint64_t last)

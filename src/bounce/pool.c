@@ -9,6 +9,7 @@
 #define DEFAULT_MAX_SIZE (1ULL << 30)
 /* Growing by less is not worth a system call. */
 #define MIN_STEP ((1ULL << 20) >> BOUNCE_SEGMENT_SHIFT)
+#define HUGE_SEGMENTS (BASE_HUGE >> BOUNCE_SEGMENT_SHIFT)
 
 static uint64_t segments_of(uint64_t size)
 {
@@ -18,6 +19,14 @@ static uint64_t segments_of(uint64_t size)
 static uint64_t bytes_of(uint64_t segments)
 {
 	return segments << BOUNCE_SEGMENT_SHIFT;
+}
+
+static bool make_accessible(const struct dma_bounce *bounce, uint64_t first, uint64_t segments)
+{
+	uint64_t start = bounce->start + bytes_of(first);
+
+	return bounce->huge ? base_huge_open(start, bytes_of(segments))
+			    : base_place_open(start, bytes_of(segments));
 }
 
 static unsigned int processors(void)
@@ -46,12 +55,22 @@ static int plan_sizes(const struct dma_bounce_desc *desc, struct bounce_plan *pl
 		size = max_size < DEFAULT_SIZE ? max_size : DEFAULT_SIZE;
 	plan->segments = segments_of(size);
 	plan->max_segments = segments_of(max_size);
+	plan->huge = desc->hugepages;
+	if (plan->huge)
+		bounce_plan_huge(plan);
 	if (plan->max_segments > BOUNCE_MAX_SEGMENTS)
 		return base_error(-EINVAL,
 				  "a pool of bounce buffers of up to %" PRIu64 " bytes: no pool "
 				  "can have more than %" PRIu64 "; give a smaller max_size",
 				  max_size, bytes_of(BOUNCE_MAX_SEGMENTS));
 	return 0;
+}
+
+void bounce_plan_huge(struct bounce_plan *plan)
+{
+	plan->huge = true;
+	plan->segments = align_up(plan->segments, HUGE_SEGMENTS);
+	plan->max_segments = align_up(plan->max_segments, HUGE_SEGMENTS);
 }
 
 int bounce_plan(const struct dma_bounce_desc *desc, struct bounce_plan *plan)
@@ -94,13 +113,17 @@ static int find_place(struct dma_bounce *bounce, const struct bounce_plan *plan)
 	if (base_alloc_denied())
 		goto no_memory;
 	for (;;) {
-		bounce->start = base_place(bytes_of(segments), DMA_BOUNCE_SEGMENT, plan->last, 0);
+		bounce->start = base_place(bytes_of(segments),
+					   plan->huge ? BASE_HUGE : DMA_BOUNCE_SEGMENT, plan->last,
+					   0);
 		bounce->max_segments = segments;
 		if (bounce->start)
 			return 0;
 		if (segments == plan->segments)
 			break;
 		segments = segments / 2 > plan->segments ? segments / 2 : plan->segments;
+		if (plan->huge)
+			segments = align_up(segments, HUGE_SEGMENTS);
 	}
 	if (plan->last < base_user_last())
 		return base_error(-ENOSPC,
@@ -151,7 +174,15 @@ static int make_tables(struct dma_bounce *bounce, unsigned int areas)
 
 static int open_first(struct dma_bounce *bounce, uint64_t segments)
 {
-	if (!base_place_open(bounce->start, bytes_of(segments)))
+	bool accessible = make_accessible(bounce, 0, segments);
+
+	if (!accessible && bounce->huge)
+		return base_error(-ENOMEM,
+				  "creating a pool of %" PRIu64
+				  " bytes of bounce buffers in huge pages: so many are not free; "
+				  "reserve more (echo N > /proc/sys/vm/nr_hugepages, of 2 MiB each)",
+				  bytes_of(segments));
+	if (!accessible)
 		return base_error(-ENOMEM,
 				  "creating a pool of %" PRIu64 " bytes of bounce buffers: the "
 				  "system does not give as much memory; ask for less or free some",
@@ -170,6 +201,7 @@ int bounce_make(const struct bounce_plan *plan, struct dma_bounce **bounce)
 	if (!pool)
 		return -ENOSPC;
 	pool->is_default = plan->is_default;
+	pool->huge = plan->huge;
 	pthread_mutex_init(&pool->grow_lock, NULL);
 	err = find_place(pool, plan);
 	if (!err)
@@ -223,7 +255,7 @@ static bool grow_locked(struct dma_bounce *bounce, uint64_t now)
 	if (step > left)
 		step = left;
 	while (step) {
-		if (base_place_open(bounce->start + bytes_of(now), bytes_of(step))) {
+		if (make_accessible(bounce, now, step)) {
 			bounce_deal(bounce, now, now + step);
 			counter_add(&bounce->grown, 1);
 			/* Release: who sees the new size finds the new segments in their areas. */
@@ -231,6 +263,8 @@ static bool grow_locked(struct dma_bounce *bounce, uint64_t now)
 			return true;
 		}
 		step = step / 2 < MIN_STEP ? 0 : step / 2;
+		if (bounce->huge)
+			step = align_down(step, HUGE_SEGMENTS);
 	}
 	return false;
 }
@@ -260,6 +294,11 @@ void bounce_put(struct dma_bounce *bounce)
 uint64_t bounce_last(const struct dma_bounce *bounce)
 {
 	return bounce->start + bytes_of(bounce->max_segments) - 1;
+}
+
+bool bounce_is_huge(const struct dma_bounce *bounce)
+{
+	return bounce->huge;
 }
 
 uint64_t bounce_used(const struct dma_bounce *bounce)

@@ -72,6 +72,7 @@ struct dma_bounce {
 
 	uint32_t state; /* enum bounce_state; changes under the registry's lock */
 	bool is_default;
+	bool huge; /* in huge pages: made accessible, and grows, by whole ones */
 	uint64_t segments; /* accessible; changes under grow_lock */
 	uint64_t step; /* how many to grow by */
 	pthread_mutex_t grow_lock;
@@ -89,6 +90,7 @@ struct bounce_plan {
 	uint64_t last;
 	unsigned int areas;
 	bool is_default;
+	bool huge;
 };
 
 /* How a request lies in slots. */
@@ -101,6 +103,8 @@ struct bounce_shape {
 /* pool.c */
 
 int bounce_plan(const struct dma_bounce_desc *desc, struct bounce_plan *plan);
+/* The plan is of whole huge pages from now on. */
+void bounce_plan_huge(struct bounce_plan *plan);
 int bounce_make(const struct bounce_plan *plan, struct dma_bounce **bounce);
 /* Give everything back that a pool has, but the structure. */
 void bounce_unmake(struct dma_bounce *bounce);

@@ -148,7 +148,10 @@ void *dma_blocks_memory(struct dma_blocks *blocks, const void *key, size_t size)
 
 void dma_blocks_free(struct dma_blocks *blocks, struct dma_block *block)
 {
-	base_place_free(block->memory, block->bytes);
+	if (block->huge)
+		base_huge_free(block->memory, block->bytes);
+	else
+		base_place_free(block->memory, block->bytes);
 	counter_add_shared(&blocks->metadata_bytes, -(uint64_t)sizeof(*block));
 	base_free(block);
 }

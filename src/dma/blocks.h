@@ -31,6 +31,7 @@ struct dma_block {
 	uint64_t bytes; /* whole granules */
 	size_t size; /* as asked for */
 	dma_addr_t addr;
+	bool huge; /* in huge pages: base_huge_free() */
 	enum base_block kind;
 	struct sg_table table; /* of a noncontiguous one */
 	struct scatterlist entry;

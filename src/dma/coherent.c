@@ -49,6 +49,20 @@ static uint64_t last_place(const struct dma_dev *dev)
 	return dev->coherent_mask < dev->bus_limit ? dev->coherent_mask : dev->bus_limit;
 }
 
+/* In huge pages, where it stays. 0; -ENOMEM with the error text. */
+static int find_huge_memory(struct dma_dev *dev, struct dma_block *block, uint64_t alignment)
+{
+	block->huge = true;
+	block->memory = base_alloc_denied() ? 0 : base_huge_alloc(block->bytes, alignment);
+	if (block->memory)
+		return 0;
+	return base_error(-ENOMEM,
+			  "no %llu bytes in huge pages are to be had for %s, which is behind no "
+			  "IOMMU; reserve more of them (echo N > /proc/sys/vm/nr_hugepages, of 2 MiB "
+			  "each)",
+			  (unsigned long long)block->bytes, dev->name);
+}
+
 /* 0; -ENOMEM with the error text. */
 static int find_memory(struct dma_dev *dev, struct dma_block *block, unsigned long attrs)
 {
@@ -57,6 +71,9 @@ static int find_memory(struct dma_dev *dev, struct dma_block *block, unsigned lo
 								 : 1ULL << order_of(block->bytes);
 	uint64_t last = last_place(dev);
 
+	if (dma_is_taken(dev->be))
+		return find_huge_memory(dev, block,
+					alignment < BASE_HUGE ? alignment : BASE_HUGE);
 	if (base_alloc_denied())
 		return base_error(-ENOMEM, "no memory for %llu bytes for %s; free some",
 				  (unsigned long long)block->bytes, dev->name);
@@ -85,6 +102,27 @@ static unsigned long cache_attrs(const struct dma_block *block)
 	return block->kind == BASE_BLOCK_COHERENT ? DMA_ATTR_MMIO : 0;
 }
 
+/* Where the device finds the block. 0; -errno with the error text. */
+static int take_block(struct dma_dev *dev, struct dma_block *block)
+{
+	uint64_t last = last_place(dev);
+	int err = dev->be->ops->take(dev->be, block->memory, block->bytes, &block->addr);
+
+	if (err == -ENXIO)
+		return base_error(-ENOMEM,
+				  "no %llu bytes of huge pages that follow each other in memory are "
+				  "to be had for %s, which is behind no IOMMU; ask for at most 2 MiB "
+				  "at a time, or reserve huge pages when the system starts",
+				  (unsigned long long)block->bytes, dev->name);
+	if (err || block->addr + (block->bytes - 1) <= last)
+		return err;
+	dev->be->ops->release(dev->be, block->addr, block->bytes);
+	return base_error(-ENOMEM,
+			  "%s reaches addresses up to 0x%llx, and the huge pages for it lie above; "
+			  "set a wider mask with dma_set_mask_and_coherent()",
+			  dev->name, (unsigned long long)last);
+}
+
 /* Let the device at the block. 0; or -errno with the error text, and nothing has changed. */
 static int map_block(struct dma_dev *dev, struct dma_block *block,
 		     const struct dma_block_request *request)
@@ -95,6 +133,8 @@ static int map_block(struct dma_dev *dev, struct dma_block *block,
 	int err;
 
 	block->addr = block->memory;
+	if (dma_is_taken(dev->be))
+		return take_block(dev, block);
 	if (!dev->be->translates)
 		return 0;
 	err = dma_cache_prepare(dev, block->memory, block->bytes, cache_attrs(block));
@@ -207,6 +247,8 @@ static void unmap_block(struct dma_dev *dev, const struct dma_block *block, cons
 	if (!dev->be->translates) {
 		/* As strict as it can be: what the device has begun is over. */
 		dev->be->ops->drain(dev->be);
+		if (dma_is_taken(dev->be))
+			dev->be->ops->release(dev->be, block->addr, block->bytes);
 		return;
 	}
 	slot = dma_slot(space);
@@ -254,7 +296,9 @@ void dma_block_destroy(struct dma_dev *dev, const struct dma_block_end *end)
 	}
 	compare(dev, end, block);
 	unmap_block(dev, block, end->what);
-	__atomic_store_n(&space->blocks.near, block->memory + block->bytes, __ATOMIC_RELAXED);
+	if (!block->huge)
+		__atomic_store_n(&space->blocks.near, block->memory + block->bytes,
+				 __ATOMIC_RELAXED);
 	dma_blocks_free(&space->blocks, block);
 }
 

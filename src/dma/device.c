@@ -185,6 +185,11 @@ int dma_dev_set_bounce(struct dma_dev *dev, struct dma_bounce *bounce)
 
 	if (err)
 		return err;
+	if (bounce && dma_is_taken(dev->be) && !bounce_is_huge(bounce))
+		return base_error(-EINVAL,
+				  "device %s is behind no IOMMU, and a bounce pool in ordinary memory "
+				  "is of no use to it; make one with .hugepages",
+				  dev->name);
 	if (bounce)
 		bounce_get(bounce);
 	former = __atomic_exchange_n(&dev->bounce, bounce, __ATOMIC_ACQ_REL);

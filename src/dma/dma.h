@@ -254,6 +254,12 @@ static inline uint64_t dma_dev_reach(const struct dma_dev *dev)
 	return dev->mask < dev->bus_limit ? dev->mask : dev->bus_limit;
 }
 
+/* Whether devices find memory elsewhere, without translation, and memory must be taken. */
+static __always_inline bool dma_is_taken(const struct backend *be)
+{
+	return be->ops->take;
+}
+
 /* Why dma_iova_alloc() has failed, as the error text. */
 void dma_no_iova(struct dma_dev *dev, size_t size);
 void dma_no_coherent_iova(struct dma_dev *dev, size_t size);

@@ -137,6 +137,8 @@ static uint64_t memory_mask(void)
 
 uint64_t dma_get_required_mask(struct dma_dev *dev)
 {
+	if (dma_is_taken(dev->be))
+		return dev->be->required_mask;
 	return dev->be->translates ? DMA_BIT_MASK(32) : memory_mask();
 }
 
@@ -203,7 +205,8 @@ bool dma_need_unmap(struct dma_dev *dev)
 	/* Unmapping hands back what the device wrote, if it does not see the CPU's caches. */
 	if (dev->ahead)
 		return dev->noncoherent;
-	return dev->be->translates || __atomic_load_n(&dev->bounced, __ATOMIC_RELAXED) ||
+	return dev->be->translates || dma_is_taken(dev->be) ||
+	       __atomic_load_n(&dev->bounced, __ATOMIC_RELAXED) ||
 	       dma_observer(dev->be);
 }
 
@@ -212,7 +215,7 @@ static bool may_bounce(struct dma_dev *dev)
 {
 	if (dev->bouncing == BOUNCE_NEVER || dev->ahead)
 		return false;
-	if (!dev->be->translates && dma_addressing_limited(dev))
+	if (dma_is_taken(dev->be) || (!dev->be->translates && dma_addressing_limited(dev)))
 		return true;
 	return dev->untrusted || dma_dev_settles(dev);
 }

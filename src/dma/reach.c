@@ -30,6 +30,9 @@ static bool must_bounce(const struct dma_dev *dev, phys_addr_t phys, uint64_t si
 		return true;
 	if (dev->be->translates)
 		return must_not_share(dev, phys | size, dir);
+	/* Whether it can be had shows when it is taken. */
+	if (dma_is_taken(dev->be))
+		return false;
 	return phys + size - 1 > dma_dev_reach(dev);
 }
 
@@ -55,6 +58,9 @@ static const char *obstacle(const struct dma_dev *dev, phys_addr_t phys, uint64_
 		return "bounces everything (bounce=force)";
 	if (record && record->unpinnable)
 		return "cannot have memory that is not pinned";
+	if (dma_is_taken(dev->be))
+		return "is behind no IOMMU, and this is not one piece of huge pages that its mask "
+		       "reaches";
 	if (!dev->be->translates)
 		return "does not reach that far";
 	if (dev->untrusted && (phys | size) & GRANULE_MASK)
@@ -112,6 +118,8 @@ static struct dma_bounce *pool_for(const struct dma_dev *dev, uint64_t last)
 {
 	struct dma_bounce *bounce = __atomic_load_n(&dev->bounce, __ATOMIC_ACQUIRE);
 
+	if (dma_is_taken(dev->be))
+		return bounce ? bounce : bounce_default_huge();
 	if (!bounce)
 		return bounce_default(last);
 	if (bounce_last(bounce) <= last)
@@ -136,7 +144,7 @@ static void tell_failure(struct dma_dev *dev, phys_addr_t phys, uint64_t size, u
 static __cold void too_long(const struct dma_dev *dev, phys_addr_t phys, uint64_t size,
 			    uint64_t min_align_mask)
 {
-	bool mask_helps = !dev->be->translates && dev->mask < dev->bus_limit &&
+	bool mask_helps = !dev->be->translates && !dma_is_taken(dev->be) && dev->mask < dev->bus_limit &&
 			  phys + size - 1 <= dev->bus_limit;
 
 	base_error(

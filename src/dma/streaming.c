@@ -47,11 +47,72 @@ static enum dma_reach map_reach(struct dma_dev *dev, phys_addr_t phys, size_t si
 	return reach;
 }
 
+/* Where devices find the memory; -ENXIO without the error text: they cannot have it. */
+static int take(struct dma_dev *dev, phys_addr_t phys, size_t size, dma_addr_t *addr)
+{
+	int err = dev->be->ops->take(dev->be, phys, size, addr);
+
+	if (err || *addr + (size - 1) <= dma_dev_reach(dev))
+		return err;
+	dev->be->ops->release(dev->be, *addr, size);
+	return -ENXIO;
+}
+
+/* A buffer that the device finds at another address than the CPU. */
+static dma_addr_t map_lent(struct dma_dev *dev, phys_addr_t phys, size_t size,
+			   enum dma_data_direction dir, unsigned long attrs)
+{
+	phys_addr_t lent;
+	dma_addr_t addr;
+	int err;
+
+	if (dma_lend(dev, phys, size, 0, dev->min_align_mask, dir, attrs, &lent))
+		return DMA_MAPPING_ERROR;
+	err = take(dev, lent, size, &addr);
+	if (!err)
+		return addr;
+	dma_take_back(lent);
+	if (err == -ENXIO)
+		base_error(-ENOMEM,
+			   "map of %zu bytes at 0x%llx: %s cannot have the bounce buffers, which are "
+			   "in huge pages above 0x%llx; set a wider mask with "
+			   "dma_set_mask_and_coherent()",
+			   size, (unsigned long long)phys, dev->name,
+			   (unsigned long long)dma_dev_reach(dev));
+	return DMA_MAPPING_ERROR;
+}
+
+/* Without translation, where memory is elsewhere for devices. */
+static dma_addr_t map_taken(struct dma_dev *dev, phys_addr_t phys, size_t size,
+			    enum dma_data_direction dir, unsigned long attrs)
+{
+	enum dma_reach reach = map_reach(dev, phys, size, dir, attrs);
+	dma_addr_t addr;
+	int err;
+
+	if (reach == REACH_BOUNCED)
+		return map_lent(dev, phys, size, dir, attrs);
+	if (reach == REACH_REFUSED)
+		return DMA_MAPPING_ERROR;
+	err = take(dev, phys, size, &addr);
+	if (!err)
+		return addr;
+	if (err != -ENXIO)
+		return DMA_MAPPING_ERROR;
+	if (!(attrs & (DMA_ATTR_MMIO | DMA_ATTR_REQUIRE_COHERENT)) &&
+	    memory_cpu_address(phys, size))
+		return map_lent(dev, phys, size, dir, attrs);
+	dma_reach_refused(dev, -EPERM, "map", phys, size);
+	return DMA_MAPPING_ERROR;
+}
+
 static dma_addr_t map_direct(struct dma_dev *dev, phys_addr_t phys, size_t size,
 			     enum dma_data_direction dir, unsigned long attrs)
 {
 	phys_addr_t lent;
 
+	if (dma_is_taken(dev->be))
+		return map_taken(dev, phys, size, dir, attrs);
 	if (unlikely(dev->place) && dma_place_hides(dev, phys, size)) {
 		base_error(-EADDRINUSE,
 			   "map of 0x%llx: the bus of %s has BARs at these addresses, and no IOMMU "
@@ -381,21 +442,32 @@ static uint64_t retire_mapping(struct dma_dev *dev, struct dma_slot *slot, dma_a
  * Nothing is in the way of the device here; but a buffer that was lent comes back,
  * whatever attributes say: what may not be bounced has no address of a buffer.
  */
-static void unmap_direct(struct dma_dev *dev, dma_addr_t addr, enum dma_data_direction dir,
-			 unsigned long attrs)
+static void give_back_lent(struct dma_dev *dev, dma_addr_t addr, enum dma_data_direction dir,
+			   unsigned long attrs)
 {
 	struct bounce_list list = {NULL};
 	struct bounce_mapping *bounced;
+	phys_addr_t phys = addr;
 
 	if (likely(!__atomic_load_n(&dev->bounced, __ATOMIC_RELAXED)))
 		return;
-	bounced = bounce_find(addr);
+	if (dma_is_taken(dev->be) && !dev->be->ops->lookup(dev->be, addr, &phys))
+		return;
+	bounced = bounce_find(phys);
 	if (!bounced)
 		return;
 	/* As strict as it can be: what the device has begun is over before bytes are copied. */
 	dev->be->ops->drain(dev->be);
 	bounce_list_add(&list, bounced, dma_copies_back(dir, attrs));
 	bounce_list_finish(&list);
+}
+
+static void unmap_direct(struct dma_dev *dev, dma_addr_t addr, size_t size,
+			 enum dma_data_direction dir, unsigned long attrs)
+{
+	give_back_lent(dev, addr, dir, attrs);
+	if (dma_is_taken(dev->be))
+		dev->be->ops->release(dev->be, addr, size);
 }
 
 void dma_take_mapping(struct dma_dev *dev, dma_addr_t addr, size_t size, uint64_t pages,
@@ -441,7 +513,7 @@ static __cold void unmap_any(struct dma_dev *dev, dma_addr_t addr, size_t size,
 		return;
 	}
 	if (!dev->be->translates) {
-		unmap_direct(dev, addr, dir, attrs);
+		unmap_direct(dev, addr, size, dir, attrs);
 		return;
 	}
 	if (attrs & DMA_ATTR_CC_SHARED)
@@ -463,7 +535,7 @@ void dma_unmap_entry(struct dma_dev *dev, dma_addr_t addr, size_t size, enum dma
 		return;
 	}
 	if (!dev->be->translates) {
-		unmap_direct(dev, addr, dir, attrs);
+		unmap_direct(dev, addr, size, dir, attrs);
 		return;
 	}
 	if (iova_retire(&dev->space->iova, cache, addr >> GRANULE_SHIFT, pages, kind))

@@ -66,7 +66,10 @@ static void sync_pieces(struct dma_dev *dev, dma_addr_t addr, size_t size,
 	uint64_t part, end;
 
 	if (!dev->be->translates) {
-		piece(dev, addr, size);
+		if (!dma_is_taken(dev->be))
+			piece(dev, addr, size);
+		else if (dev->be->ops->lookup(dev->be, addr, &phys))
+			piece(dev, phys, size);
 		return;
 	}
 	end = (dev->space->iova.last_pfn + 1) << GRANULE_SHIFT;

@@ -327,6 +327,12 @@ static const struct option *const vfio_scheme_options[] = {
 	&opt_reserved,	&opt_pci,    &opt_topology, &opt_debug,
 };
 
+static const struct option *const noiommu_scheme_options[] = {
+	&opt_bounce,
+	&opt_mask,
+	&opt_debug,
+};
+
 /* Schemes. */
 
 static int create_soft(const struct request *request, struct backend **be)
@@ -350,6 +356,12 @@ static int create_vfio(const struct request *request, struct backend **be)
 	return vfio_backend_create(&options, be);
 }
 
+static int create_noiommu(const struct request *request, struct backend **be)
+{
+	(void)request;
+	return noiommu_backend_create(be);
+}
+
 #define VFIO_SCHEME(name)                                              \
 	{                                                              \
 		name, create_vfio, true, NULL, 0, vfio_scheme_options, \
@@ -364,6 +376,8 @@ static const struct scheme schemes[] = {
 	VFIO_SCHEME("vfio"),
 	VFIO_SCHEME("vfio-iommufd"),
 	VFIO_SCHEME("vfio-type1"),
+	{"vfio-noiommu", create_noiommu, true, NULL, 0, noiommu_scheme_options,
+	 ARRAY_SIZE(noiommu_scheme_options)},
 };
 
 /* Lists for error texts: names separated by commas. */
@@ -654,11 +668,11 @@ static bool agrees(const struct option *option, const struct request *request,
 	return said->inval_ns == is->inval_ns;
 }
 
-/* vfio: is any of the ways to the kernel. */
+/* vfio: is any of the ways to an IOMMU. */
 static bool is_of(const struct scheme *scheme, const struct backend *be)
 {
 	return !strcmp(be->ops->name, scheme->name) ||
-	       (be->hardware && !strcmp(scheme->name, "vfio"));
+	       (be->hardware && be->translates && !strcmp(scheme->name, "vfio"));
 }
 
 static int check_space_options(const char *text, const struct request *request,

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* BARs as memory: dma-bufs of the kernel, and memory that the library knows. */
+#include <stdlib.h>
 #include <unistd.h>
 
 #include <twostep/p2pdma.h>
@@ -64,6 +65,24 @@ static int write_bar(void *arg, uint64_t offset, const void *buf, size_t len)
 
 static const struct dma_memory_ops through_kernel = {read_bar, write_bar};
 
+/* Where peers find it, as sysfs says; 0: it does not. */
+static uint64_t bar_address(const struct vfio_device *device, unsigned int bar, uint64_t offset)
+{
+	char path[128], *lines, *rest, *line = NULL;
+	uint64_t first = 0;
+
+	pci_path(&device->place, "resource", path, sizeof(path));
+	if (vfio_read_all(path, &lines))
+		return 0;
+	rest = lines;
+	for (unsigned int i = 0; i <= bar && (line = strsep(&rest, "\n")); i++)
+		;
+	if (line)
+		first = strtoull(line, NULL, 16);
+	base_free(lines);
+	return first ? first + offset : 0;
+}
+
 static int register_memory(struct dma_dev *dev, struct vfio_registered *memory, uint64_t size,
 			   enum dma_memory_type type)
 {
@@ -86,6 +105,7 @@ static int register_memory(struct dma_dev *dev, struct vfio_registered *memory, 
 					      &memory->base);
 	} else {
 		desc.provider = device;
+		desc.bus_addr = bar_address(device, memory->bar, memory->offset);
 		err = dma_memory_register(&desc, &memory->base);
 	}
 	if (desc.fd >= 0)

@@ -111,7 +111,7 @@ static size_t rows_of(const char *section, row_t row, void *arg)
 	return rows;
 }
 
-/* Ways to real devices, which share a section; their first word is the device. */
+/* Ways to real devices: those behind an IOMMU share a section; their first word is the device. */
 static bool is_hardware(const char *scheme)
 {
 	return !strncmp(scheme, "vfio", 4);
@@ -119,7 +119,9 @@ static bool is_hardware(const char *scheme)
 
 static void section_of(const char *scheme, char *section, size_t size)
 {
-	snprintf(section, size, "`%s:`", is_hardware(scheme) ? "vfio" : scheme);
+	bool shares = is_hardware(scheme) && strcmp(scheme, "vfio-noiommu");
+
+	snprintf(section, size, "`%s:`", shares ? "vfio" : scheme);
 }
 
 struct wanted {

@@ -754,7 +754,7 @@ static int get_dirty(struct fake_ctx *ctx, void *arg)
 /* The address of @iova in memory, and how far memory goes on without a gap. */
 static int get_pa(struct fake_ctx *ctx, void *arg)
 {
-	struct fake_noiommu_get_pa *cmd = arg;
+	struct uapi_noiommu_get_pa *cmd = arg;
 	struct fake_object *ioas = object_of(ctx, cmd->ioas_id, FAKE_OBJECT_IOAS);
 	uint64_t max = cmd->length ? cmd->length : ALL, size = 0, phys;
 	struct fake_area *area;
@@ -808,7 +808,7 @@ static const struct {
 	REQUEST(UAPI_HWPT_SET_DIRTY_TRACKING, struct uapi_set_dirty_tracking, reserved,
 		set_tracking),
 	REQUEST(UAPI_HWPT_GET_DIRTY_BITMAP, struct uapi_dirty_bitmap, bitmap, get_dirty),
-	REQUEST(FAKE_IOAS_NOIOMMU_GET_PA, struct fake_noiommu_get_pa, phys, get_pa),
+	REQUEST(UAPI_IOAS_NOIOMMU_GET_PA, struct uapi_noiommu_get_pa, phys, get_pa),
 #undef REQUEST
 };
 

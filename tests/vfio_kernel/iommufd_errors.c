@@ -336,7 +336,7 @@ static void test_dirty(void **state)
 static void test_physical_address(void **state)
 {
 	struct fixture fx;
-	struct fake_noiommu_get_pa get = {.size = sizeof(get), .iova = 0x10010};
+	struct uapi_noiommu_get_pa get = {.size = sizeof(get), .iova = 0x10010};
 
 	(void)state;
 	start(&(struct fake_options){.noiommu = true, .noiommu_cdevs = true});
@@ -347,11 +347,11 @@ static void test_physical_address(void **state)
 	fx.memory = new_pages(16);
 	assert_int_equal(bind_to(fx.cdev, fx.iommufd), 0);
 	get.ioas_id = fx.ioas;
-	assert_int_equal(call(fx.iommufd, FAKE_IOAS_NOIOMMU_GET_PA, &get), -EOPNOTSUPP);
+	assert_int_equal(call(fx.iommufd, UAPI_IOAS_NOIOMMU_GET_PA, &get), -EOPNOTSUPP);
 	assert_int_equal(attach_to(fx.cdev, fx.ioas), 0);
-	assert_int_equal(call(fx.iommufd, FAKE_IOAS_NOIOMMU_GET_PA, &get), -ENOENT);
+	assert_int_equal(call(fx.iommufd, UAPI_IOAS_NOIOMMU_GET_PA, &get), -ENOENT);
 	assert_int_equal(ioas_map(fx.iommufd, fx.ioas, 0x10000, fx.memory, PAGE), 0);
-	assert_int_equal(call(fx.iommufd, FAKE_IOAS_NOIOMMU_GET_PA, &get), 0);
+	assert_int_equal(call(fx.iommufd, UAPI_IOAS_NOIOMMU_GET_PA, &get), 0);
 	assert_int_equal(get.length, PAGE - 0x10);
 	assert_ptr_equal(fake_reach(fx.function, get.phys, 1, true), fx.memory + 0x10);
 	close_fixture(&fx);

@@ -406,8 +406,8 @@ size_t fake_areas(int function)
 	return nr;
 }
 
-/* Blocks of 64 KiB, of which neighbours have changed places, above where memory is. */
-#define PHYS_BLOCK (1ULL << 16)
+/* Blocks of 2 MiB, of which neighbours have changed places, above where memory is. */
+#define PHYS_BLOCK (1ULL << 21)
 #define PHYS_BASE (1ULL << 50)
 
 uint64_t fake_phys(const void *memory)

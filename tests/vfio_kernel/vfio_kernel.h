@@ -25,18 +25,6 @@
 
 #include "backend/vfio/uapi.h"
 
-/* Of Linux 7, and of no use to spaces that translate. */
-#define FAKE_IOAS_NOIOMMU_GET_PA UAPI_IOMMU(0x95)
-struct fake_noiommu_get_pa {
-	uint32_t size;
-	uint32_t flags;
-	uint32_t ioas_id;
-	uint32_t reserved;
-	uint64_t iova;
-	uint64_t length; /* in: at most; out: contiguous in memory */
-	uint64_t phys; /* out */
-};
-
 #define FAKE_PAGE 4096ULL
 
 /* A closed range of I/O addresses. */
@@ -145,7 +133,7 @@ int fake_write(int function, uint64_t iova, const void *buf, size_t len);
 /* Bytes and maps that the function can reach at all. */
 uint64_t fake_mapped(int function);
 size_t fake_areas(int function);
-/* Physical addresses of no-IOMMU devices are the stand-in's: to 64 KiB blocks, in disorder. */
+/* Physical addresses of no-IOMMU devices are the stand-in's: to 2 MiB blocks, in disorder. */
 uint64_t fake_phys(const void *memory);
 void *fake_phys_reach(uint64_t phys);
 

@@ -154,6 +154,42 @@ struct uapi_ioas_map_file {
 	uint64_t iova;
 };
 
+/* Linux 7: for devices without an IOMMU, which do not translate what is mapped. */
+#define UAPI_IOAS_NOIOMMU_GET_PA UAPI_IOMMU(0x95)
+struct uapi_noiommu_get_pa {
+	uint32_t size;
+	uint32_t flags;
+	uint32_t ioas_id;
+	uint32_t reserved;
+	uint64_t iova;
+	uint64_t length; /* in: at most; out: contiguous in memory */
+	uint64_t phys; /* out */
+};
+
+/* Of /proc/self/pagemap, include/uapi/linux/fs.h; since Linux 6.7. */
+#define UAPI_PAGE_IS_PRESENT (1ULL << 3)
+#define UAPI_PAGE_IS_HUGE (1ULL << 6)
+struct uapi_page_region {
+	uint64_t start;
+	uint64_t end;
+	uint64_t categories;
+};
+struct uapi_page_scan {
+	uint64_t size;
+	uint64_t flags;
+	uint64_t start;
+	uint64_t end;
+	uint64_t walk_end; /* out */
+	uint64_t vec; /* pointer */
+	uint64_t vec_len;
+	uint64_t max_pages;
+	uint64_t category_inverted;
+	uint64_t category_mask;
+	uint64_t category_anyof_mask;
+	uint64_t return_mask;
+};
+#define UAPI_PAGEMAP_SCAN _IOWR('f', 16, struct uapi_page_scan)
+
 /* Of a VFIO device: 100 is VFIO_BASE. */
 #define UAPI_VFIO(nr) _IO(';', 100 + (nr))
 

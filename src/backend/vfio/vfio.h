@@ -35,6 +35,9 @@ struct vfio_options {
 /* 0; -EINVAL, -ENODEV, -EACCES, -EOPNOTSUPP, -ENOMEM with the error text. */
 int vfio_backend_create(const struct vfio_options *options, struct backend **be);
 
+/* noiommu.c: devices that are behind no IOMMU. 0; -ENOMEM with the error text. */
+int noiommu_backend_create(struct backend **be);
+
 /* What tells a real device's port from others. */
 extern const struct port_ops vfio_port_ops;
 
