@@ -760,6 +760,8 @@ static void vfio_port_close(struct backend *be, struct dma_port *opened)
 	struct vfio_port *port = container_of(opened, struct vfio_port, port);
 	struct vfio_space *space = vfio_space_of(be);
 
+	/* Before the lock: whoever unregisters memory waits for every space, this one too. */
+	vfio_registered_drop(&port->device, false);
 	pthread_mutex_lock(&space->lock);
 	for (struct vfio_port **at = &space->ports; *at; at = &(*at)->next) {
 		if (*at == port) {
