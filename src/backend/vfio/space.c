@@ -724,6 +724,16 @@ static int check_iommu(const struct vfio_place *place)
 			  place->bdf);
 }
 
+/* Type 1 would give a device out twice: two that know nothing of each other's settings. */
+static int check_unused(const struct vfio_space *space, const struct vfio_place *place)
+{
+	for (const struct vfio_port *port = space->ports; port; port = port->next)
+		if (!strcmp(port->device.place.bdf, place->bdf))
+			return base_error(-EBUSY, "device %s is in use in this space already",
+					  place->bdf);
+	return 0;
+}
+
 static int vfio_port_open(struct backend *be, const struct port_options *options, uint32_t number,
 			  struct dma_port **opened)
 {
@@ -743,7 +753,9 @@ static int vfio_port_open(struct backend *be, const struct port_options *options
 		return base_error(-ENOMEM, "no memory for device %s; free some", place.bdf);
 	port->port = (struct dma_port){.ops = &vfio_port_ops, .number = number};
 	pthread_mutex_lock(&space->lock);
-	err = space->way->attach(space, port, &place);
+	err = check_unused(space, &place);
+	if (!err)
+		err = space->way->attach(space, port, &place);
 	if (!err) {
 		port->next = space->ports;
 		space->ports = port;
