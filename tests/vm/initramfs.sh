@@ -13,6 +13,7 @@ modules=${3:-}
 busybox=$(command -v busybox)
 root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
+chmod 755 "$root" # whoever is not root shall find /dev, too
 mkdir -p "$root"/bin "$root"/dev "$root"/proc "$root"/sys "$root"/tmp "$root"/huge "$root"/mnt "$root"/tests
 cp "$here/init" "$root/init"
 chmod +x "$root/init"
