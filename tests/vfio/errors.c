@@ -133,8 +133,8 @@ static int group_of(const char *device)
 
 static bool find_shared(char *one, char *other)
 {
-	return sscanf(row_of("SHARED"), "%15[^,],%15s", one, other) == 2 &&
-	       group_of(one) >= 0 && group_of(one) == group_of(other);
+	return sscanf(row_of("SHARED"), "%15[^,],%15s", one, other) == 2 && group_of(one) >= 0 &&
+	       group_of(one) == group_of(other);
 }
 
 /* Two devices that the IOMMU cannot tell apart, and a driver of the kernel's has one. */
@@ -366,9 +366,8 @@ static void test_entry_limit(void **state)
 	/* Four fit. */
 	assert_int_equal(dma_iova_sync(dev, &range, 0, 4 * PAGE), 0);
 	assert_true(dma_iova_try_alloc(dev, &other, 0, PAGE));
-	assert_int_equal(dma_iova_link(dev, &other, virt_to_phys(memory), 0, PAGE, DMA_FROM_DEVICE,
-				       0),
-			 0);
+	assert_int_equal(
+		dma_iova_link(dev, &other, virt_to_phys(memory), 0, PAGE, DMA_FROM_DEVICE, 0), 0);
 	assert_int_equal(dma_iova_sync(dev, &other, 0, PAGE), -ENOSPC);
 	dma_iova_destroy(dev, &range, 5 * PAGE, DMA_FROM_DEVICE, 0);
 	assert_int_equal(dma_iova_sync(dev, &other, 0, PAGE), 0);
@@ -410,9 +409,8 @@ static void test_read_only(void **state)
 	assert_true(says("may only be read and the device is to write"));
 	assert_clean(dev);
 	assert_true(dma_iova_try_alloc(dev, &range, 0, PAGE));
-	assert_int_equal(dma_iova_link(dev, &range, virt_to_phys(memory), 0, PAGE, DMA_FROM_DEVICE,
-				       0),
-			 0);
+	assert_int_equal(
+		dma_iova_link(dev, &range, virt_to_phys(memory), 0, PAGE, DMA_FROM_DEVICE, 0), 0);
 	assert_int_equal(dma_iova_sync(dev, &range, 0, PAGE), -EFAULT);
 	/* It stays pending: when the memory may be written, it is mapped. */
 	assert_int_equal(mprotect(memory, 2 * PAGE, PROT_READ | PROT_WRITE), 0);
@@ -445,9 +443,8 @@ static void test_memory_goes(void **state)
 	memory = pages_new(4, 0);
 	other = pages_new(1, 0);
 	assert_true(dma_iova_try_alloc(dev, &range, 0, 3 * PAGE));
-	assert_int_equal(dma_iova_link(dev, &range, virt_to_phys(other), 0, PAGE, DMA_FROM_DEVICE,
-				       0),
-			 0);
+	assert_int_equal(
+		dma_iova_link(dev, &range, virt_to_phys(other), 0, PAGE, DMA_FROM_DEVICE, 0), 0);
 	assert_int_equal(dma_iova_link(dev, &range, virt_to_phys(memory), PAGE, 2 * PAGE,
 				       DMA_FROM_DEVICE, 0),
 			 0);
@@ -463,9 +460,9 @@ static void test_memory_goes(void **state)
 	/* After the sync: the kernel holds it until it is unlinked. */
 	memory = pages_new(2, 0);
 	assert_true(dma_iova_try_alloc(dev, &range, 0, 2 * PAGE));
-	assert_int_equal(dma_iova_link(dev, &range, virt_to_phys(memory), 0, 2 * PAGE,
-				       DMA_FROM_DEVICE, 0),
-			 0);
+	assert_int_equal(
+		dma_iova_link(dev, &range, virt_to_phys(memory), 0, 2 * PAGE, DMA_FROM_DEVICE, 0),
+		0);
 	assert_int_equal(dma_iova_sync(dev, &range, 0, 2 * PAGE), 0);
 	pages_free(memory, 2);
 	dma_iova_unlink(dev, &range, 0, 2 * PAGE, DMA_FROM_DEVICE, 0);
@@ -503,9 +500,9 @@ static void test_windows(void **state)
 			 -EADDRINUSE);
 	assert_true(is_sentence());
 	dma_iova_free(dev, &ranges[0]);
-	assert_int_equal(dma_space_reserve(dma_dev_space(dev), ranges[0].addr,
-					   ranges[0].addr + size - 1),
-			 0);
+	assert_int_equal(
+		dma_space_reserve(dma_dev_space(dev), ranges[0].addr, ranges[0].addr + size - 1),
+		0);
 	assert_false(dma_iova_try_alloc(dev, &ranges[0], 0, size));
 	for (size_t i = 1; i < nr; i++)
 		dma_iova_free(dev, &ranges[i]);
@@ -550,12 +547,12 @@ static void test_unmappable(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_names),	       cmocka_unit_test(test_not_bound),
-		cmocka_unit_test(test_not_viable),     cmocka_unit_test(test_group_in_two_spaces),
-		cmocka_unit_test(test_iommu_off),      cmocka_unit_test(test_permission),
-		cmocka_unit_test(test_memlock),	       cmocka_unit_test(test_in_use),
-		cmocka_unit_test(test_entry_limit),    cmocka_unit_test(test_read_only),
-		cmocka_unit_test(test_memory_goes),    cmocka_unit_test(test_windows),
+		cmocka_unit_test(test_names),	    cmocka_unit_test(test_not_bound),
+		cmocka_unit_test(test_not_viable),  cmocka_unit_test(test_group_in_two_spaces),
+		cmocka_unit_test(test_iommu_off),   cmocka_unit_test(test_permission),
+		cmocka_unit_test(test_memlock),	    cmocka_unit_test(test_in_use),
+		cmocka_unit_test(test_entry_limit), cmocka_unit_test(test_read_only),
+		cmocka_unit_test(test_memory_goes), cmocka_unit_test(test_windows),
 		cmocka_unit_test(test_unmappable),
 	};
 

@@ -124,8 +124,8 @@ static void test_two_step(void **state)
 	/* From the middle of the last page of RAM into the BAR. */
 	memset(pair.cpu, 0, 16 * PAGE);
 	memset(memory, 0, PAGE);
-	assert_int_equal(nvme_identify(&pair.nvme, range.addr + PAGE + 0x800, range.addr + 2 * PAGE),
-			 0);
+	assert_int_equal(
+		nvme_identify(&pair.nvme, range.addr + PAGE + 0x800, range.addr + 2 * PAGE), 0);
 	assert_true(is_identity(memory + 0x800));
 	assert_int_equal(memory[NVME_SERIAL], 0);
 	dma_iova_unlink(pair.nvme.dev, &range, 0, 3 * PAGE, DMA_FROM_DEVICE, DMA_ATTR_MMIO);
@@ -219,8 +219,8 @@ static void test_provider_closes(void **state)
 	tell_host("no-more-dma-faults");
 	dma_unmap_phys(pair.nvme.dev, addr, PAGE, DMA_FROM_DEVICE, DMA_ATTR_MMIO);
 	pair.provider = device_open("IVSHMEM");
-	assert_int_equal(ts_pci_read_bar(pair.provider, BAR, PAGE + 3 * PAGE + NVME_SERIAL, word, 8),
-			 0);
+	assert_int_equal(
+		ts_pci_read_bar(pair.provider, BAR, PAGE + 3 * PAGE + NVME_SERIAL, word, 8), 0);
 	assert_memory_equal(word, "\0\0\0\0\0\0\0", 8);
 	dma_dev_close(pair.provider);
 	/* And the drive works on. */
@@ -310,9 +310,9 @@ static void test_two_spaces(void **state)
 	nvme_start(&other, device_open("NVME3"));
 	assert_ptr_not_equal(dma_dev_space(other.dev), dma_dev_space(one.dev));
 	assert_true(dma_iova_try_alloc(one.dev, &range, 0, PAGE));
-	assert_int_equal(dma_iova_link(one.dev, &range, virt_to_phys(memory), 0, PAGE,
-				       DMA_FROM_DEVICE, 0),
-			 0);
+	assert_int_equal(
+		dma_iova_link(one.dev, &range, virt_to_phys(memory), 0, PAGE, DMA_FROM_DEVICE, 0),
+		0);
 	assert_int_equal(dma_iova_sync(one.dev, &range, 0, PAGE), 0);
 	tell_host("expect-dma-faults");
 	nvme_identify(&other, range.addr, 0);
@@ -344,9 +344,10 @@ static void test_two_spaces(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_streaming), cmocka_unit_test(test_two_step),
-		cmocka_unit_test(test_dmabuf),	  cmocka_unit_test(test_left_registered),
-		cmocka_unit_test(test_provider_closes), cmocka_unit_test(test_one_space), cmocka_unit_test(test_two_spaces),
+		cmocka_unit_test(test_streaming),	cmocka_unit_test(test_two_step),
+		cmocka_unit_test(test_dmabuf),		cmocka_unit_test(test_left_registered),
+		cmocka_unit_test(test_provider_closes), cmocka_unit_test(test_one_space),
+		cmocka_unit_test(test_two_spaces),
 	};
 
 	if (!has_iommu()) {
