@@ -30,7 +30,12 @@ extern "C" {
  *
  * Return: 0; -EINVAL for a URI that cannot be understood (dma_last_error() lists
  * what exists); -ENODEV if there is no such device; -ENOMEM; -EAGAIN if the
- * device's thread cannot be had.
+ * device's thread cannot be had. Of real devices also: -ENODEV if it is not bound to
+ * VFIO, is behind no IOMMU or has gone; -EACCES or -EPERM without permission for a file
+ * of VFIO's; -EPERM if iommufd refuses the device, because a driver of the kernel's has
+ * another of its IOMMU group, or its interrupts are not isolated; -EBUSY if it is in use, or
+ * another of its group is in a way that excludes it; -EOPNOTSUPP if the kernel lacks what the
+ * scheme takes (docs/real-hardware.md).
  */
 int dma_dev_open(const char *uri, struct dma_dev **dev);
 
@@ -164,7 +169,8 @@ size_t dma_opt_mapping_size(struct dma_dev *dev);
  * @iotlb_invalidations: invalidation requests, ever; one a request, whatever it covers
  * @ioctls: calls into the kernel for mapping, ever
  * @bytes_mapped: bytes that devices can reach now, in whole granules: those that the page
- *	table translates. What a device of a lazy space may still have cached is not in it
+ *	table translates. What a device of a lazy space may still have cached is not in it.
+ *	Of real devices, links that are pending, because nobody has synced them, are in it
  * @metadata_bytes: memory that the library keeps now to manage the space's mappings:
  *	page tables, the records of IOVA, the look-up of memory mapped ahead, and the
  *	shadow of memory that devices which are not coherent see
