@@ -3,7 +3,8 @@
  * A drive that is behind no IOMMU: what is in huge pages it gets itself, at its frame, and all
  * else through buffers. First by its own file, with iommufd, then by its group.
  */
-#include <sys/stat.h>
+#include <linux/capability.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "setup.h"
@@ -200,9 +201,69 @@ static void test_private(void **state)
 	close(fd);
 }
 
-/* Nobody without the right gets at a device that nothing isolates, and is told. */
+static void drop_rights(const int *rights, size_t nr)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[2];
+
+	if (syscall(SYS_capget, &header, data))
+		_exit(2);
+	for (size_t i = 0; i < nr; i++) {
+		data[rights[i] / 32].effective &= ~(1U << rights[i] % 32);
+		data[rights[i] / 32].permitted &= ~(1U << rights[i] % 32);
+	}
+	if (syscall(SYS_capset, &header, data))
+		_exit(2);
+}
+
+/* A child without these cannot open the drive, and is told what is missing. */
+static void without(const int *rights, size_t nr, const char *why)
+{
+	int status;
+	pid_t child = fork();
+
+	if (!child) {
+		struct dma_dev *dev;
+		char uri[128];
+		int err;
+
+		drop_rights(rights, nr);
+		uri_of("NVME", uri, sizeof(uri));
+		err = dma_dev_open(uri, &dev);
+		if (err == -EPERM && strstr(dma_last_error(), why))
+			_exit(0);
+		fprintf(stderr, "# %d: %s\n", err, dma_last_error());
+		_exit(1);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+}
+
+/* What nothing isolates takes raw access to the machine. */
 static void test_rights(void **state)
 {
+	static const int raw[] = {CAP_SYS_RAWIO};
+
+	(void)state;
+	if (has_iommu())
+		skip();
+	without(raw, 1, "CAP_SYS_RAWIO");
+}
+
+/* The page map shows frames to administrators only; iommufd asks for less. */
+static void test_frames_hidden(void **state)
+{
+	static const int admin[] = {CAP_SYS_ADMIN};
+
+	(void)state;
+	if (has_iommu())
+		skip();
+	without(admin, 1, "CAP_SYS_ADMIN");
+}
+
+static void test_no_admin(void **state)
+{
+	static const int admin[] = {CAP_SYS_ADMIN};
 	int status;
 	pid_t child;
 
@@ -211,16 +272,16 @@ static void test_rights(void **state)
 		skip();
 	child = fork();
 	if (!child) {
+		dma_addr_t addr;
 		struct dma_dev *dev;
-		char uri[128];
-		int err;
+		uint8_t *memory = huge_new(1);
 
-		uri_of("NVME", uri, sizeof(uri));
-		if (setgid(1000) || setuid(1000))
-			_exit(2);
-		err = dma_dev_open(uri, &dev);
-		fprintf(stderr, "# %d: %s\n", err, dma_last_error());
-		_exit((err == -EACCES || err == -EPERM) && strstr(dma_last_error(), "root") ? 0 : 1);
+		drop_rights(admin, 1);
+		dev = open_with(",bounce=off");
+		addr = dma_map_phys(dev, virt_to_phys(memory), PAGE, DMA_TO_DEVICE, 0);
+		if (dma_mapping_error(dev, addr))
+			fprintf(stderr, "# %s\n", dma_last_error());
+		_exit(dma_mapping_error(dev, addr) ? 1 : 0);
 	}
 	assert_int_equal(waitpid(child, &status, 0), child);
 	assert_int_equal(status, 0);
@@ -237,6 +298,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		BOTH(test_huge), BOTH(test_ordinary), BOTH(test_fork),
 		BOTH(test_private), BOTH(test_rights),
+		cmocka_unit_test(test_no_admin),
+		cmocka_unit_test_setup_teardown(test_frames_hidden, without_files, with_files),
 	};
 
 	return cmocka_run_group_tests_name("noiommu", tests, NULL, NULL);

@@ -11,6 +11,7 @@
 #include <twostep/bounce.h>
 #include <twostep/coherent.h>
 #include <twostep/debug.h>
+#include <twostep/dmapool.h>
 #include <twostep/scatterlist.h>
 
 #include "setup.h"
@@ -466,6 +467,48 @@ static void test_coherent(void **state)
 	close_bare(&card);
 }
 
+/* What is made of allocated memory. */
+static void test_other_memory(void **state)
+{
+	struct card card = open_bare(state, "");
+	struct dma_pool *pool = dma_pool_create("commands", card.dev, 64, 64, 0);
+	dma_addr_t object_addr, pages_addr;
+	struct sg_table *table;
+	void *object, *pages, *memory;
+
+	object = dma_pool_alloc(pool, &object_addr);
+	assert_non_null(object);
+	assert_int_equal(object_addr, fake_phys(object));
+	pages = dma_alloc_pages(card.dev, 5 * PAGE, &pages_addr, DMA_FROM_DEVICE);
+	assert_non_null(pages);
+	assert_int_equal(pages_addr, fake_phys(pages));
+	table = dma_alloc_noncontiguous(card.dev, 9 * PAGE, DMA_FROM_DEVICE, 0);
+	assert_non_null(table);
+	memory = dma_vmap_noncontiguous(card.dev, 9 * PAGE, table);
+	assert_int_equal(sg_dma_address(table->sgl), fake_phys(memory));
+	dma_pool_free(pool, object, object_addr);
+	dma_pool_destroy(pool);
+	dma_free_pages(card.dev, 5 * PAGE, pages, pages_addr, DMA_FROM_DEVICE);
+	dma_free_noncontiguous(card.dev, 9 * PAGE, table, DMA_FROM_DEVICE);
+	assert_int_equal(fake_locked(), 0);
+	close_bare(&card);
+}
+
+/* Memory that a program forgets goes with the device. */
+static void test_left(void **state)
+{
+	struct card card = open_bare(state, "");
+	uint8_t *memory = pages_new(1);
+	dma_addr_t addr;
+
+	map_it(&card, memory, PAGE);
+	assert_non_null(dma_alloc_coherent(card.dev, PAGE, &addr));
+	dma_dev_close(card.dev);
+	assert_int_equal(dma_leak_count(), card.leaks + 2);
+	pages_free(memory, 1);
+	stop();
+}
+
 /* Masks are of physical addresses; those of the stand-in have 51 bits. */
 static void test_mask(void **state)
 {
@@ -686,7 +729,8 @@ int main(void)
 		EACH(test_mask),	  EACH(test_checks),
 		EACH(test_opening),	  cmocka_unit_test(test_not_given_out),
 		EACH(test_two_devices),	  EACH(test_no_memory),
-		EACH(test_fork),
+		EACH(test_fork),	  EACH(test_other_memory),
+		EACH(test_left),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
