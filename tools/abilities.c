@@ -81,8 +81,9 @@ static void print_group(const struct ts_pci_abilities *seen)
 	if (seen->group < 0)
 		puts("none: there is no IOMMU, or it is off");
 	else if (seen->noiommu)
-		printf("%d, without an IOMMU: nothing keeps the device from any memory\n",
-		       seen->group);
+		printf("%d, WITHOUT AN IOMMU: nothing keeps the device from any memory of the "
+		       "machine, and no unmap stops it; UNSAFE, open it as vfio-noiommu:%s\n",
+		       seen->group, seen->address);
 	else if (seen->viable)
 		printf("%d, of %u device%s\n", seen->group, seen->group_size,
 		       seen->group_size == 1 ? "" : "s");

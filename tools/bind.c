@@ -74,7 +74,9 @@ int bind_run(const struct tool_verb *verb, int argc, char **argv)
 	if (!report(verb, &before, &now))
 		return TOOL_FAILED;
 	if (now.noiommu)
-		printf("there is no IOMMU: open it as vfio-noiommu:%s\n", now.address);
+		printf("there is NO IOMMU, and nothing keeps the device from any memory of the "
+		       "machine: UNSAFE, open it as vfio-noiommu:%s\n",
+		       now.address);
 	else if (now.viable)
 		printf("open it as vfio:%s\n", now.address);
 	else

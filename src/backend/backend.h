@@ -103,11 +103,12 @@ struct backend_ops {
 	 *
 	 * Take: where devices find [phys, phys + size), one piece that stays there until it is
 	 * released. 0; -ENXIO without the error text: they cannot have this memory itself;
-	 * -errno with it. Release: what is at @addr; whatever was not taken is left out.
-	 * In between, lookup() finds ordinary memory by its address.
+	 * -errno with it. In between, lookup() finds ordinary memory, as an address of the
+	 * process. Release takes that address, or the one that was taken; it allocates nothing,
+	 * and leaves out what was not taken.
 	 */
 	int (*take)(struct backend *be, phys_addr_t phys, uint64_t size, dma_addr_t *addr);
-	void (*release)(struct backend *be, dma_addr_t addr, uint64_t size);
+	void (*release)(struct backend *be, phys_addr_t phys, uint64_t size);
 	/* Whether any leaf points into [base, last] of physical addresses. */
 	bool (*maps_phys)(struct backend *be, phys_addr_t base, phys_addr_t last);
 	/*

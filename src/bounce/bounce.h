@@ -144,6 +144,9 @@ void bounce_list_finish(struct bounce_list *list);
 /* Put the buffers of @more, which are on no other list, on @list as well. */
 void bounce_list_join(struct bounce_list *list, const struct bounce_list *more);
 
+/* The one behind a buffer on a list, or NULL. */
+const struct bounce_mapping *bounce_list_next(const struct bounce_mapping *mapping);
+
 /*
  * Put all buffers on the list that were lent to @owner and are on none, without copying
  * back: nobody will ask for them any more. Returns how many. Nobody else may use them.

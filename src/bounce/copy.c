@@ -286,6 +286,11 @@ void bounce_list_add(struct bounce_list *list, struct bounce_mapping *mapping, b
 	list->first = mapping;
 }
 
+const struct bounce_mapping *bounce_list_next(const struct bounce_mapping *mapping)
+{
+	return mapping->next;
+}
+
 /* A list grows at its front. */
 static void reverse(struct bounce_list *list)
 {

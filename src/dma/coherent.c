@@ -56,11 +56,12 @@ static int find_huge_memory(struct dma_dev *dev, struct dma_block *block, uint64
 	block->memory = base_alloc_denied() ? 0 : base_huge_alloc(block->bytes, alignment);
 	if (block->memory)
 		return 0;
-	return base_error(-ENOMEM,
-			  "no %llu bytes in huge pages are to be had for %s, which is behind no "
-			  "IOMMU; reserve more of them (echo N > /proc/sys/vm/nr_hugepages, of 2 MiB "
-			  "each)",
-			  (unsigned long long)block->bytes, dev->name);
+	return base_error(
+		-ENOMEM,
+		"no %llu bytes in huge pages are to be had for %s, which is behind no "
+		"IOMMU; reserve more of them (echo N > /proc/sys/vm/nr_hugepages, of 2 MiB "
+		"each)",
+		(unsigned long long)block->bytes, dev->name);
 }
 
 /* 0; -ENOMEM with the error text. */
@@ -72,8 +73,7 @@ static int find_memory(struct dma_dev *dev, struct dma_block *block, unsigned lo
 	uint64_t last = last_place(dev);
 
 	if (dma_is_taken(dev->be))
-		return find_huge_memory(dev, block,
-					alignment < BASE_HUGE ? alignment : BASE_HUGE);
+		return find_huge_memory(dev, block, alignment < BASE_HUGE ? alignment : BASE_HUGE);
 	if (base_alloc_denied())
 		return base_error(-ENOMEM, "no memory for %llu bytes for %s; free some",
 				  (unsigned long long)block->bytes, dev->name);
@@ -109,14 +109,15 @@ static int take_block(struct dma_dev *dev, struct dma_block *block)
 	int err = dev->be->ops->take(dev->be, block->memory, block->bytes, &block->addr);
 
 	if (err == -ENXIO)
-		return base_error(-ENOMEM,
-				  "no %llu bytes of huge pages that follow each other in memory are "
-				  "to be had for %s, which is behind no IOMMU; ask for at most 2 MiB "
-				  "at a time, or reserve huge pages when the system starts",
-				  (unsigned long long)block->bytes, dev->name);
+		return base_error(
+			-ENOMEM,
+			"no %llu bytes of huge pages that follow each other in memory are "
+			"to be had for %s, which is behind no IOMMU; ask for at most 2 MiB "
+			"at a time, or reserve huge pages when the system starts",
+			(unsigned long long)block->bytes, dev->name);
 	if (err || block->addr + (block->bytes - 1) <= last)
 		return err;
-	dev->be->ops->release(dev->be, block->addr, block->bytes);
+	dev->be->ops->release(dev->be, block->memory, block->bytes);
 	return base_error(-ENOMEM,
 			  "%s reaches addresses up to 0x%llx, and the huge pages for it lie above; "
 			  "set a wider mask with dma_set_mask_and_coherent()",
@@ -248,7 +249,7 @@ static void unmap_block(struct dma_dev *dev, const struct dma_block *block, cons
 		/* As strict as it can be: what the device has begun is over. */
 		dev->be->ops->drain(dev->be);
 		if (dma_is_taken(dev->be))
-			dev->be->ops->release(dev->be, block->addr, block->bytes);
+			dev->be->ops->release(dev->be, block->memory, block->bytes);
 		return;
 	}
 	slot = dma_slot(space);

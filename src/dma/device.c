@@ -118,6 +118,9 @@ static void reclaim_buffers(struct dma_dev *dev)
 	if (dev->be->translates || !dev->bounced)
 		return;
 	left = bounce_list_add_owned(&list, dev);
+	for (const struct bounce_mapping *lent = list.first; lent && dma_is_taken(dev->be);
+	     lent = bounce_list_next(lent))
+		dev->be->ops->release(dev->be, bounce_start(lent), bounce_size(lent));
 	bounce_list_finish(&list);
 	if (left)
 		dma_count_leaks(dev->space, left);
@@ -186,10 +189,11 @@ int dma_dev_set_bounce(struct dma_dev *dev, struct dma_bounce *bounce)
 	if (err)
 		return err;
 	if (bounce && dma_is_taken(dev->be) && !bounce_is_huge(bounce))
-		return base_error(-EINVAL,
-				  "device %s is behind no IOMMU, and a bounce pool in ordinary memory "
-				  "is of no use to it; make one with .hugepages",
-				  dev->name);
+		return base_error(
+			-EINVAL,
+			"device %s is behind no IOMMU, and a bounce pool in ordinary memory "
+			"is of no use to it; make one with .hugepages",
+			dev->name);
 	if (bounce)
 		bounce_get(bounce);
 	former = __atomic_exchange_n(&dev->bounce, bounce, __ATOMIC_ACQ_REL);

@@ -54,7 +54,7 @@ static int take(struct dma_dev *dev, phys_addr_t phys, size_t size, dma_addr_t *
 
 	if (err || *addr + (size - 1) <= dma_dev_reach(dev))
 		return err;
-	dev->be->ops->release(dev->be, *addr, size);
+	dev->be->ops->release(dev->be, phys, size);
 	return -ENXIO;
 }
 
@@ -73,12 +73,13 @@ static dma_addr_t map_lent(struct dma_dev *dev, phys_addr_t phys, size_t size,
 		return addr;
 	dma_take_back(lent);
 	if (err == -ENXIO)
-		base_error(-ENOMEM,
-			   "map of %zu bytes at 0x%llx: %s cannot have the bounce buffers, which are "
-			   "in huge pages above 0x%llx; set a wider mask with "
-			   "dma_set_mask_and_coherent()",
-			   size, (unsigned long long)phys, dev->name,
-			   (unsigned long long)dma_dev_reach(dev));
+		base_error(
+			-ENOMEM,
+			"map of %zu bytes at 0x%llx: %s cannot have the bounce buffers, which are "
+			"in huge pages above 0x%llx; set a wider mask with "
+			"dma_set_mask_and_coherent()",
+			size, (unsigned long long)phys, dev->name,
+			(unsigned long long)dma_dev_reach(dev));
 	return DMA_MAPPING_ERROR;
 }
 
@@ -442,16 +443,13 @@ static uint64_t retire_mapping(struct dma_dev *dev, struct dma_slot *slot, dma_a
  * Nothing is in the way of the device here; but a buffer that was lent comes back,
  * whatever attributes say: what may not be bounced has no address of a buffer.
  */
-static void give_back_lent(struct dma_dev *dev, dma_addr_t addr, enum dma_data_direction dir,
+static void give_back_lent(struct dma_dev *dev, phys_addr_t phys, enum dma_data_direction dir,
 			   unsigned long attrs)
 {
 	struct bounce_list list = {NULL};
 	struct bounce_mapping *bounced;
-	phys_addr_t phys = addr;
 
 	if (likely(!__atomic_load_n(&dev->bounced, __ATOMIC_RELAXED)))
-		return;
-	if (dma_is_taken(dev->be) && !dev->be->ops->lookup(dev->be, addr, &phys))
 		return;
 	bounced = bounce_find(phys);
 	if (!bounced)
@@ -465,9 +463,14 @@ static void give_back_lent(struct dma_dev *dev, dma_addr_t addr, enum dma_data_d
 static void unmap_direct(struct dma_dev *dev, dma_addr_t addr, size_t size,
 			 enum dma_data_direction dir, unsigned long attrs)
 {
-	give_back_lent(dev, addr, dir, attrs);
-	if (dma_is_taken(dev->be))
-		dev->be->ops->release(dev->be, addr, size);
+	phys_addr_t phys;
+
+	if (likely(!dma_is_taken(dev->be))) {
+		give_back_lent(dev, addr, dir, attrs);
+	} else if (dev->be->ops->lookup(dev->be, addr, &phys)) {
+		dev->be->ops->release(dev->be, phys, size);
+		give_back_lent(dev, phys, dir, attrs);
+	}
 }
 
 void dma_take_mapping(struct dma_dev *dev, dma_addr_t addr, size_t size, uint64_t pages,

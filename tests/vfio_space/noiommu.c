@@ -11,6 +11,7 @@
 #include <twostep/bounce.h>
 #include <twostep/coherent.h>
 #include <twostep/debug.h>
+#include <twostep/dmapool.h>
 #include <twostep/scatterlist.h>
 
 #include "setup.h"
@@ -21,10 +22,10 @@
 #define BLOCKS 64
 #define BY_GROUP "group"
 #define BY_FILE "file"
-#define EACH(test)                                                 \
-	{#test " by group", test, NULL, NULL, (void *)BY_GROUP},   \
-	{                                                          \
-#test " by file", test, NULL, NULL, (void *)BY_FILE        \
+#define EACH(test)                                                  \
+	{#test " by group", test, NULL, NULL, (void *)BY_GROUP},    \
+	{                                                           \
+#test " by file", test, NULL, NULL, (void *)BY_FILE \
 	}
 
 /* What is in huge pages. */
@@ -92,8 +93,8 @@ static int scan(int fd, unsigned long request, void *arg)
 	for (size_t i = 0; i < nr_blocks; i++) {
 		if (blocks[i] != cmd->start)
 			continue;
-		*(struct uapi_page_region *)(uintptr_t)cmd->vec = (struct uapi_page_region){
-			cmd->start, cmd->end, UAPI_PAGE_IS_HUGE};
+		*(struct uapi_page_region *)(uintptr_t)cmd->vec =
+			(struct uapi_page_region){cmd->start, cmd->end, UAPI_PAGE_IS_HUGE};
 		return 1;
 	}
 	return 0;
@@ -214,8 +215,7 @@ static void blocks_free(uint8_t *memory, size_t nr)
 
 static dma_addr_t map_it(const struct card *card, void *memory, size_t size)
 {
-	dma_addr_t addr =
-		dma_map_phys(card->dev, virt_to_phys(memory), size, DMA_BIDIRECTIONAL, 0);
+	dma_addr_t addr = dma_map_phys(card->dev, virt_to_phys(memory), size, DMA_BIDIRECTIONAL, 0);
 
 	if (dma_mapping_error(card->dev, addr))
 		fail_msg("%s", dma_last_error());
@@ -408,9 +408,9 @@ static void test_own_pool(void **state)
 	dma_addr_t addrs[8], addr;
 
 	huge_left = 1;
-	assert_int_equal(dma_bounce_create(&(struct dma_bounce_desc){.size = 1, .hugepages = true},
-					   &pool),
-			 0);
+	assert_int_equal(
+		dma_bounce_create(&(struct dma_bounce_desc){.size = 1, .hugepages = true}, &pool),
+		0);
 	dma_bounce_stats(pool, &stats);
 	assert_int_equal(stats.size, HUGE);
 	assert_int_equal(dma_dev_set_bounce(card.dev, pool), 0);
@@ -428,9 +428,9 @@ static void test_own_pool(void **state)
 	assert_int_equal(dma_dev_set_bounce(card.dev, NULL), 0);
 	assert_int_equal(dma_bounce_destroy(pool), 0);
 	huge_left = 0;
-	assert_int_equal(dma_bounce_create(&(struct dma_bounce_desc){.size = 1, .hugepages = true},
-					   &pool),
-			 -ENOMEM);
+	assert_int_equal(
+		dma_bounce_create(&(struct dma_bounce_desc){.size = 1, .hugepages = true}, &pool),
+		-ENOMEM);
 	assert_non_null(strstr(dma_last_error(), "nr_hugepages"));
 	pages_free(memory, 64);
 	close_bare(&card);
@@ -464,6 +464,48 @@ static void test_coherent(void **state)
 	dma_free_coherent(card.dev, HUGE, three, large);
 	assert_int_equal(fake_locked(), 0);
 	close_bare(&card);
+}
+
+/* What is made of allocated memory. */
+static void test_other_memory(void **state)
+{
+	struct card card = open_bare(state, "");
+	struct dma_pool *pool = dma_pool_create("commands", card.dev, 64, 64, 0);
+	dma_addr_t object_addr, pages_addr;
+	struct sg_table *table;
+	void *object, *pages, *memory;
+
+	object = dma_pool_alloc(pool, &object_addr);
+	assert_non_null(object);
+	assert_int_equal(object_addr, fake_phys(object));
+	pages = dma_alloc_pages(card.dev, 5 * PAGE, &pages_addr, DMA_FROM_DEVICE);
+	assert_non_null(pages);
+	assert_int_equal(pages_addr, fake_phys(pages));
+	table = dma_alloc_noncontiguous(card.dev, 9 * PAGE, DMA_FROM_DEVICE, 0);
+	assert_non_null(table);
+	memory = dma_vmap_noncontiguous(card.dev, 9 * PAGE, table);
+	assert_int_equal(sg_dma_address(table->sgl), fake_phys(memory));
+	dma_pool_free(pool, object, object_addr);
+	dma_pool_destroy(pool);
+	dma_free_pages(card.dev, 5 * PAGE, pages, pages_addr, DMA_FROM_DEVICE);
+	dma_free_noncontiguous(card.dev, 9 * PAGE, table, DMA_FROM_DEVICE);
+	assert_int_equal(fake_locked(), 0);
+	close_bare(&card);
+}
+
+/* Memory that a program forgets goes with the device. */
+static void test_left(void **state)
+{
+	struct card card = open_bare(state, "");
+	uint8_t *memory = pages_new(1);
+	dma_addr_t addr;
+
+	map_it(&card, memory, PAGE);
+	assert_non_null(dma_alloc_coherent(card.dev, PAGE, &addr));
+	dma_dev_close(card.dev);
+	assert_int_equal(dma_leak_count(), card.leaks + 2);
+	pages_free(memory, 1);
+	stop();
 }
 
 /* Masks are of physical addresses; those of the stand-in have 51 bits. */
@@ -596,7 +638,7 @@ static void test_not_given_out(void **state)
 static void test_two_devices(void **state)
 {
 	struct card card = open_bare(state, "");
-	uint8_t *huge = blocks_new(1);
+	uint8_t *huge = blocks_new(1), *memory = pages_new(1);
 	struct dma_dev *second;
 	dma_addr_t addr;
 	int function = plug_bare(SECOND_BDF);
@@ -609,10 +651,16 @@ static void test_two_devices(void **state)
 	addr = map_it(&card, huge, PAGE);
 	assert_int_equal(dma_map_phys(second, virt_to_phys(huge), PAGE, DMA_TO_DEVICE, 0), addr);
 	dma_unmap_phys(second, addr, PAGE, DMA_TO_DEVICE, 0);
+	assert_int_equal(fake_reach(function, addr, 1, true) == huge, true);
+	/* It forgets a buffer, and that keeps nothing pinned in the space. */
+	assert_int_not_equal(dma_map_phys(second, virt_to_phys(memory), PAGE, DMA_TO_DEVICE, 0),
+			     DMA_MAPPING_ERROR);
 	dma_dev_close(second);
+	card.leaks++;
 	assert_int_equal(fake_write(card.function, addr, "x", 1), 0);
 	unmap_it(&card, addr, PAGE);
-	(void)function;
+	assert_int_equal(fake_locked(), 0);
+	pages_free(memory, 1);
 	blocks_free(huge, 1);
 	close_bare(&card);
 }
@@ -679,14 +727,23 @@ static void test_fork(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		EACH(test_direct),	  {"test_not_remembered by group", test_not_remembered, NULL, NULL, (void *)BY_GROUP},
-		EACH(test_bounced),	  EACH(test_in_pieces),
-		EACH(test_list),	  EACH(test_refused),
-		EACH(test_own_pool),	  EACH(test_coherent),
-		EACH(test_mask),	  EACH(test_checks),
-		EACH(test_opening),	  cmocka_unit_test(test_not_given_out),
-		EACH(test_two_devices),	  EACH(test_no_memory),
+		EACH(test_direct),
+		{"test_not_remembered by group", test_not_remembered, NULL, NULL, (void *)BY_GROUP},
+		EACH(test_bounced),
+		EACH(test_in_pieces),
+		EACH(test_list),
+		EACH(test_refused),
+		EACH(test_own_pool),
+		EACH(test_coherent),
+		EACH(test_mask),
+		EACH(test_checks),
+		EACH(test_opening),
+		cmocka_unit_test(test_not_given_out),
+		EACH(test_two_devices),
+		EACH(test_no_memory),
 		EACH(test_fork),
+		EACH(test_other_memory),
+		EACH(test_left),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -56,8 +56,8 @@ static int open_proc(const char *file, int *fd)
 /* The numbers of @nr pages from @page on; 0, or -errno. */
 static int read_numbers(int fd, uint64_t page, uint64_t *numbers, uint64_t nr)
 {
-	ssize_t got = vfio_kernel->pread(fd, numbers, nr * sizeof(*numbers),
-					 page * sizeof(*numbers));
+	ssize_t got =
+		vfio_kernel->pread(fd, numbers, nr * sizeof(*numbers), page * sizeof(*numbers));
 
 	if (got < 0)
 		return (int)got;
@@ -79,8 +79,8 @@ int frames_init(struct frames *frames, int iommufd, uint32_t ioas)
 {
 	int err;
 
-	*frames = (struct frames){
-		.pagemap = -1, .kpageflags = -1, .iommufd = iommufd, .ioas = ioas};
+	*frames =
+		(struct frames){.pagemap = -1, .kpageflags = -1, .iommufd = iommufd, .ioas = ioas};
 	err = open_proc("/proc/self/pagemap", &frames->pagemap);
 	if (!err && iommufd < 0)
 		err = check_page_map(frames);
@@ -110,7 +110,8 @@ static int ask_page_map(struct frames *frames, struct frame *frame)
 			return err;
 		first = entries[0] & ENTRY_FRAME;
 		for (uint64_t i = 0; i < BLOCK_PAGES; i++)
-			if (!(entries[i] & ENTRY_PRESENT) || (entries[i] & ENTRY_FRAME) != first + i)
+			if (!(entries[i] & ENTRY_PRESENT) ||
+			    (entries[i] & ENTRY_FRAME) != first + i)
 				return -ENXIO;
 		err = read_numbers(frames->kpageflags, first, &flags, 1);
 		if (err)
@@ -281,15 +282,15 @@ static void put(struct frames *frames, struct frame *frame)
 	base_free(frame);
 }
 
-static void release_locked(struct frames *frames, dma_addr_t addr, uint64_t size)
+static void release_locked(struct frames *frames, uint64_t memory, uint64_t size)
 {
-	dma_addr_t last = addr + size - 1;
+	uint64_t last = memory + size - 1;
 	struct frame *frame;
 
-	if (!size || last < addr)
+	if (!size || last < memory)
 		return;
-	for (dma_addr_t bus = align_down(addr, BLOCK); bus <= last; bus += BLOCK) {
-		frame = by_bus(frames, bus);
+	for (uint64_t at = align_down(memory, BLOCK); at <= last; at += BLOCK) {
+		frame = by_memory(frames, at);
 		/* What was not taken: a size that is wrong ends where nothing is. */
 		if (!frame)
 			break;
@@ -317,7 +318,7 @@ static int take_locked(struct frames *frames, uint64_t memory, uint64_t size, dm
 		}
 	}
 	if (err && at > first)
-		release_locked(frames, bus, at - first);
+		release_locked(frames, first, at - first);
 	if (!err)
 		*addr = bus + (memory - first);
 	return err;
@@ -333,10 +334,10 @@ int frames_take(struct frames *frames, uint64_t memory, uint64_t size, dma_addr_
 	return err;
 }
 
-void frames_release(struct frames *frames, dma_addr_t addr, uint64_t size)
+void frames_release(struct frames *frames, uint64_t memory, uint64_t size)
 {
 	pthread_mutex_lock(&frames->lock);
-	release_locked(frames, addr, size);
+	release_locked(frames, memory, size);
 	pthread_mutex_unlock(&frames->lock);
 }
 

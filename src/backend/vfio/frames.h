@@ -47,7 +47,7 @@ void frames_exit(struct frames *frames, bool forked);
  * error text: it is not in huge pages, or not one piece; -ENOMEM, -errno with it.
  */
 int frames_take(struct frames *frames, uint64_t memory, uint64_t size, dma_addr_t *addr);
-void frames_release(struct frames *frames, dma_addr_t addr, uint64_t size);
+void frames_release(struct frames *frames, uint64_t memory, uint64_t size);
 /* The memory at @addr, if it is taken. */
 bool frames_find(struct frames *frames, dma_addr_t addr, uint64_t *memory);
 

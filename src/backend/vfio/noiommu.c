@@ -44,26 +44,38 @@ static struct noiommu *noiommu_of(struct backend *be)
 
 /* Memory. */
 
+/* The process's address of memory that is registered or not; 0: it has none. */
+static uint64_t memory_of(const struct memory_record *record, phys_addr_t phys)
+{
+	if (!record)
+		return phys;
+	return record->cpu ? (uintptr_t)record->cpu + (phys - record->base) : 0;
+}
+
+static const struct memory_record *record_of(phys_addr_t phys)
+{
+	return memory_in_arena(phys) ? memory_lookup(phys) : NULL;
+}
+
 static int noiommu_take(struct backend *be, phys_addr_t phys, uint64_t size, dma_addr_t *addr)
 {
-	const struct memory_record *record = memory_in_arena(phys) ? memory_lookup(phys) : NULL;
-	uint64_t memory = phys;
+	const struct memory_record *record = record_of(phys);
+	uint64_t memory = memory_of(record, phys);
 
 	if (record && record->bus_addr) {
 		*addr = record->bus_addr + (phys - record->base);
 		return 0;
 	}
-	if (record) {
-		if (!record->cpu)
-			return -ENXIO;
-		memory = (uintptr_t)record->cpu + (phys - record->base);
-	}
-	return frames_take(&noiommu_of(be)->frames, memory, size, addr);
+	return memory ? frames_take(&noiommu_of(be)->frames, memory, size, addr) : -ENXIO;
 }
 
-static void noiommu_release(struct backend *be, dma_addr_t addr, uint64_t size)
+static void noiommu_release(struct backend *be, phys_addr_t phys, uint64_t size)
 {
-	frames_release(&noiommu_of(be)->frames, addr, size);
+	const struct memory_record *record = record_of(phys);
+	uint64_t memory = memory_of(record, phys);
+
+	if (memory && !(record && record->bus_addr))
+		frames_release(&noiommu_of(be)->frames, memory, size);
 }
 
 static bool noiommu_lookup(struct backend *be, dma_addr_t addr, phys_addr_t *phys)
@@ -82,10 +94,11 @@ static int find_device(const char *bdf, struct vfio_place *place)
 	if (err)
 		return err;
 	if (!place->noiommu && place->group >= 0)
-		return base_error(-ENODEV,
-				  "device %s is behind an IOMMU, which keeps it from memory that is "
-				  "not its own; use vfio:",
-				  place->bdf);
+		return base_error(
+			-ENODEV,
+			"device %s is behind an IOMMU, which keeps it from memory that is "
+			"not its own; use vfio:",
+			place->bdf);
 	if (*place->group_file || *place->cdev_file)
 		return 0;
 	return base_error(-ENODEV,
@@ -100,10 +113,11 @@ static int open_error(int err, const char *file, const struct vfio_place *place)
 	switch (err) {
 	case -EACCES:
 	case -EPERM:
-		return base_error(err,
-				  "no permission to open %s for device %s, which is behind no IOMMU; "
-				  "run as root (CAP_SYS_RAWIO)",
-				  file, place->bdf);
+		return base_error(
+			err,
+			"no permission to open %s for device %s, which is behind no IOMMU; "
+			"run as root (CAP_SYS_RAWIO)",
+			file, place->bdf);
 	case -EBUSY:
 		return base_error(err, "device %s (%s) is in use by another program, or by this",
 				  place->bdf, file);
@@ -160,10 +174,11 @@ static int bind_error(int err, const struct vfio_place *place)
 		return base_error(-EBUSY, "device %s (%s) is in use by another program, or by this",
 				  place->bdf, place->cdev_file);
 	if (err == -EPERM)
-		return base_error(err,
-				  "no permission to use device %s, which is behind no IOMMU; run as "
-				  "root (CAP_SYS_RAWIO)",
-				  place->bdf);
+		return base_error(
+			err,
+			"no permission to use device %s, which is behind no IOMMU; run as "
+			"root (CAP_SYS_RAWIO)",
+			place->bdf);
 	return base_error(err, "iommufd does not take device %s, which is behind no IOMMU: %s",
 			  place->bdf, strerror(-err));
 }
@@ -176,10 +191,11 @@ static int attach_by_file(struct noiommu *noiommu, struct noiommu_port *port,
 	int fd, err;
 
 	if (!*place->cdev_file)
-		return base_error(-EOPNOTSUPP,
-				  "the kernel has no VFIO file of its own for device %s; open it in "
-				  "a space of its own",
-				  place->bdf);
+		return base_error(
+			-EOPNOTSUPP,
+			"the kernel has no VFIO file of its own for device %s; open it in "
+			"a space of its own",
+			place->bdf);
 	fd = vfio_open(place->cdev_file, O_RDWR);
 	if (fd < 0)
 		return open_error(fd, place->cdev_file, place);
@@ -217,8 +233,9 @@ static int join_container(struct noiommu_port *port, const struct vfio_place *pl
 		return open_error(port->group, place->group_file, place);
 	err = vfio_kernel->ioctl(port->group, VFIO_GROUP_GET_STATUS, &status);
 	if (!err && !(status.flags & VFIO_GROUP_FLAGS_VIABLE))
-		return base_error(-EBUSY, "group %d of device %s is in use by other drivers; see "
-					  "twostep devices %s",
+		return base_error(-EBUSY,
+				  "group %d of device %s is in use by other drivers; see "
+				  "twostep devices %s",
 				  place->group, place->bdf, place->bdf);
 	if (!err)
 		err = vfio_kernel->ioctl(port->group, VFIO_GROUP_SET_CONTAINER, &port->container);
