@@ -64,7 +64,10 @@ note_mapped(struct base_observer *observer, const void *caller, struct dma_dev *
 	}
 }
 
-/* The short way: where something was mapped before, and with nothing to look at. */
+/*
+ * The short ways are for calls without attributes, where the thread knows the record and
+ * nothing has to be looked at.
+ */
 void debug_mapped(struct base_observer *observer, const void *caller, struct dma_dev *dev,
 		  dma_addr_t addr, phys_addr_t phys, size_t size, enum dma_data_direction dir,
 		  unsigned long attrs)
@@ -331,7 +334,6 @@ note_unmapping(struct base_observer *observer, const void *caller, struct dma_de
 		debug_event(debug, slot, DMA_DEBUG_UNMAPPED, addr, size, 0, now, caller);
 }
 
-/* The short way: all is as it was mapped, and there is nothing to look at. */
 void debug_unmapping(struct base_observer *observer, const void *caller, struct dma_dev *dev,
 		     dma_addr_t addr, size_t size, enum dma_data_direction dir, unsigned long attrs)
 {
@@ -341,13 +343,13 @@ void debug_unmapping(struct base_observer *observer, const void *caller, struct 
 	uint64_t now = debug_now();
 	struct debug_range *range;
 
-	if (unlikely(!slot || attrs & DMA_ATTR_CC_SHARED || load(&debug->watches_lines) ||
+	if (unlikely(!slot || attrs || load(&debug->watches_lines) ||
 		     memory_probe_due(slot, now)))
 		goto any;
 	range = debug_range_near(slot, addr >> GRANULE_SHIFT);
 	if (unlikely(!range || load(&range->head) != head || load(&range->addr) != addr ||
 		     load(&range->size) != size || load(&range->ended) != RANGE_CHECKED ||
-		     site_differs(load(&range->made), site_word(caller, dir, attrs))))
+		     site_differs(load(&range->made), site_word(NULL, dir, 0))))
 		goto any;
 	range_end(range, head, caller, now);
 	debug_event_own(slot, DMA_DEBUG_UNMAPPED, addr, size, 0, now, caller);

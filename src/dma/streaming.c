@@ -505,10 +505,9 @@ static __attribute__((__noinline__)) void unmap_lazy(struct dma_dev *dev, dma_ad
 	unmap_any(dev, addr, size, dir, attrs, gather, how);
 }
 
-static __attribute__((__noinline__)) void unmap_long(struct dma_dev *dev, dma_addr_t addr,
-						     size_t size, enum dma_data_direction dir,
-						     unsigned long attrs, struct dma_gather *gather,
-						     enum unmap_how how)
+static __always_inline void unmap_watched(struct dma_dev *dev, dma_addr_t addr, size_t size,
+					  enum dma_data_direction dir, unsigned long attrs,
+					  struct dma_gather *gather, enum unmap_how how)
 {
 	struct base_observer *observer = dev->ahead ? NULL : dma_observer(dev->be);
 
@@ -524,6 +523,23 @@ static __attribute__((__noinline__)) void unmap_long(struct dma_dev *dev, dma_ad
 		unmap_any(dev, addr, size, dir, attrs, gather, how);
 }
 
+/* Two functions, as what is passed on the stack is stored twice. */
+static __attribute__((__noinline__)) void unmap_long(struct dma_dev *dev, dma_addr_t addr,
+						     size_t size, enum dma_data_direction dir,
+						     unsigned long attrs)
+{
+	unmap_watched(dev, addr, size, dir, attrs, NULL, UNMAP);
+}
+
+static __attribute__((__noinline__)) void unmap_long_strict(struct dma_dev *dev, dma_addr_t addr,
+							    size_t size,
+							    enum dma_data_direction dir,
+							    unsigned long attrs,
+							    struct dma_gather *gather)
+{
+	unmap_watched(dev, addr, size, dir, attrs, gather, UNMAP_STRICT);
+}
+
 static __always_inline void unmap(struct dma_dev *dev, dma_addr_t addr, size_t size,
 				  enum dma_data_direction dir, unsigned long attrs,
 				  struct dma_gather *gather, enum unmap_how how)
@@ -532,7 +548,10 @@ static __always_inline void unmap(struct dma_dev *dev, dma_addr_t addr, size_t s
 
 	if (unlikely(gen & PGT_GEN_WATCH)) {
 		DMA_CALLED();
-		unmap_long(dev, addr, size, dir, attrs, gather, how);
+		if (how == UNMAP)
+			unmap_long(dev, addr, size, dir, attrs);
+		else
+			unmap_long_strict(dev, addr, size, dir, attrs, gather);
 	} else if (unlikely(!unmap_page(dev, gen, addr, size, attrs, gather))) {
 		if (dev->lazy)
 			unmap_lazy(dev, addr, size, dir, attrs, gather, how);
@@ -579,7 +598,7 @@ void dma_unmap_resource(struct dma_dev *dev, dma_addr_t addr, size_t size,
 			enum dma_data_direction dir, unsigned long attrs)
 {
 	DMA_CALLED();
-	unmap_long(dev, addr, size, dir, attrs | DMA_ATTR_MMIO, NULL, UNMAP);
+	unmap_long(dev, addr, size, dir, attrs | DMA_ATTR_MMIO);
 }
 
 static int mapping_error(dma_addr_t addr)
