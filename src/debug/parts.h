@@ -22,8 +22,8 @@
 #define store(ptr, value) __atomic_store_n(ptr, value, __ATOMIC_RELAXED)
 
 /*
- * Two neighbouring words of a record. On x86 in one store, which its readers may see half
- * of, as of two: what stores cost is waiting for them, where a locked instruction follows.
+ * Two neighbouring words of a record. On x86 with one instruction: an unmap ends with a
+ * locked one, which waits for each store before it. Readers take it for two stores.
  */
 #if defined(__x86_64__) && !defined(BASE_TSAN)
 typedef uint64_t debug_pair __attribute__((__vector_size__(16), __aligned__(8), __may_alias__));
@@ -172,13 +172,16 @@ struct debug_event {
 
 /* What a link must fit to be one more of those before it; see link.c. */
 struct debug_join {
-	dma_addr_t next; /* 0: none does */
-	uint64_t site;
-	uint64_t head; /* of the range */
+	uint64_t head; /* of the slot: their event is its last */
+	struct debug_event *event; /* NULL: none does */
+	dma_addr_t limit; /* end of what may join */
+	const void *caller;
+	const struct dma_dev *dev;
 	struct debug_range *range;
-	struct debug_event *event;
+	uint64_t range_head;
+	struct debug_chunk *chunk;
+	enum dma_data_direction dir;
 	uint32_t word;
-	uint32_t left; /* how many more */
 };
 
 struct debug_slot {
@@ -447,7 +450,6 @@ static __always_inline void debug_event_joined(struct debug *debug, struct debug
 		   last->what == (((uint64_t)(uintptr_t)caller & POINTER_MASK) |
 				  (uint64_t)action << KEY_SHIFT))) {
 		__atomic_store_n(&last->size, last->size + size, __ATOMIC_RELEASE);
-		slot->join.next = 0;
 		return;
 	}
 	debug_event_own(slot, action, addr, size, phys, now, caller);
@@ -516,15 +518,24 @@ bool debug_is_coherent(struct debug *debug, const struct dma_dev *dev);
 struct memory_good {
 	uint64_t first;
 	uint64_t end;
-	uint64_t generation; /* of the list of segments */
+	uint64_t room; /* so far behind `first` a granule may begin */
+	uint64_t generation; /* 0: nowhere */
 };
 
 extern thread_local_ie struct memory_good memory_good;
+/* Advances with the list of segments, and where memory was good and more is to be looked at. */
 extern uint64_t memory_text_generation;
 
 static __always_inline bool memory_is_good(phys_addr_t first, phys_addr_t end)
 {
 	return first >= memory_good.first && end <= memory_good.end && first < end &&
+	       memory_good.generation == load(&memory_text_generation);
+}
+
+/* The same for a granule. */
+static __always_inline bool memory_granule_is_good(phys_addr_t phys)
+{
+	return phys - memory_good.first <= memory_good.room &&
 	       memory_good.generation == load(&memory_text_generation);
 }
 
@@ -559,6 +570,8 @@ bool memory_on_own_stack(uint64_t addr, uint64_t size);
 /* Whether it surely is not: false also on a stack that is not known. */
 bool memory_off_own_stack(uint64_t addr);
 void memory_text_refresh(void);
+/* Whatever threads remember to be good is looked at again. */
+void memory_forget_good(void);
 void memory_text_fork_child(void);
 
 /* cacheline.c; @told as above. */
@@ -639,6 +652,9 @@ void debug_freeing(struct base_observer *observer, const void *caller, struct dm
 void debug_linked(struct base_observer *observer, const void *caller, struct dma_dev *dev,
 		  const struct dma_iova_state *state, size_t offset, const struct phys_vec *vec,
 		  size_t nr_vecs, enum dma_data_direction dir, unsigned long attrs);
+void debug_linked_page(struct base_observer *observer, const void *caller, struct dma_dev *dev,
+		       const struct dma_iova_state *state, size_t offset, phys_addr_t phys,
+		       enum dma_data_direction dir);
 void debug_link_failed(struct base_observer *observer, const void *caller, struct dma_dev *dev,
 		       const struct dma_iova_state *state, size_t offset, phys_addr_t phys,
 		       size_t size, enum dma_data_direction dir, unsigned long attrs, int err);

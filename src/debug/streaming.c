@@ -33,10 +33,11 @@ static __always_inline struct debug_range made_of(const void *caller, const stru
 }
 
 /* Any mapping. */
-static __attribute__((__noinline__)) void
-note_mapped(struct base_observer *observer, const void *caller, struct dma_dev *dev,
-	    dma_addr_t addr, phys_addr_t phys, size_t size, enum dma_data_direction dir,
-	    unsigned long attrs)
+static __attribute__((__noinline__)) void note_mapped(struct base_observer *observer,
+						      const void *caller, struct dma_dev *dev,
+						      dma_addr_t addr, phys_addr_t phys,
+						      size_t size, enum dma_data_direction dir,
+						      unsigned long attrs)
 {
 	struct debug *debug = debug_of(observer);
 	struct debug_slot *slot = debug_slot(debug);
@@ -343,8 +344,7 @@ void debug_unmapping(struct base_observer *observer, const void *caller, struct 
 	uint64_t now = debug_now();
 	struct debug_range *range;
 
-	if (unlikely(!slot || attrs || load(&debug->watches_lines) ||
-		     memory_probe_due(slot, now)))
+	if (unlikely(!slot || attrs || load(&debug->watches_lines) || memory_probe_due(slot, now)))
 		goto any;
 	range = debug_range_near(slot, addr >> GRANULE_SHIFT);
 	if (unlikely(!range || load(&range->head) != head || load(&range->addr) != addr ||

@@ -236,7 +236,7 @@ static __attribute__((__noinline__)) dma_addr_t map_lazy(struct dma_dev *dev, ph
 	return map_any(dev, phys, size, dir, attrs);
 }
 
-/* The arguments stand as they came to the call, which ends with this: nothing is moved. */
+/* The last thing that a map in a space with an observer does; @addr is what it returns. */
 static __attribute__((__noinline__)) dma_addr_t tell_mapped(struct dma_dev *dev, phys_addr_t phys,
 							    size_t size,
 							    enum dma_data_direction dir,
@@ -523,7 +523,7 @@ static __always_inline void unmap_watched(struct dma_dev *dev, dma_addr_t addr, 
 		unmap_any(dev, addr, size, dir, attrs, gather, how);
 }
 
-/* Two functions, as what is passed on the stack is stored twice. */
+/* Without a gather, and with: what one function took for both would be on the stack. */
 static __attribute__((__noinline__)) void unmap_long(struct dma_dev *dev, dma_addr_t addr,
 						     size_t size, enum dma_data_direction dir,
 						     unsigned long attrs)
@@ -531,11 +531,9 @@ static __attribute__((__noinline__)) void unmap_long(struct dma_dev *dev, dma_ad
 	unmap_watched(dev, addr, size, dir, attrs, NULL, UNMAP);
 }
 
-static __attribute__((__noinline__)) void unmap_long_strict(struct dma_dev *dev, dma_addr_t addr,
-							    size_t size,
-							    enum dma_data_direction dir,
-							    unsigned long attrs,
-							    struct dma_gather *gather)
+static __attribute__((__noinline__)) void
+unmap_long_strict(struct dma_dev *dev, dma_addr_t addr, size_t size, enum dma_data_direction dir,
+		  unsigned long attrs, struct dma_gather *gather)
 {
 	unmap_watched(dev, addr, size, dir, attrs, gather, UNMAP_STRICT);
 }
