@@ -2,7 +2,7 @@
 /*
  * observe: how somebody looks on while the mapping API works. A space has at most
  * one observer, from before its first device until it closes. With one, a bit in the
- * space's generation word keeps every call off the shortest way, and the call tells
+ * space's generation word, which every call looks at anyway, leads the call to tell
  * the observer what it does. Without one nothing is told and nothing is paid.
  *
  * Observers only observe: they change nothing, may not call the mapping API, and what
@@ -90,6 +90,7 @@ struct base_observer_ops {
 	 * with the arguments. A destroy is a freeing() with @destroy; dma_iova_free() has
 	 * @mapped_len 0 and not @destroy. link_failed() tells the errno of a link that
 	 * was refused; @phys and @size are those of the first piece and of all pieces.
+	 * linked_page() is a linked() of one whole granule, without attributes.
 	 */
 	void (*reserving)(struct base_observer *observer, const void *caller, struct dma_dev *dev,
 			  const struct dma_iova_state *state);
@@ -99,6 +100,9 @@ struct base_observer_ops {
 		       const struct dma_iova_state *state, size_t offset,
 		       const struct phys_vec *vec, size_t nr_vecs, enum dma_data_direction dir,
 		       unsigned long attrs);
+	void (*linked_page)(struct base_observer *observer, const void *caller, struct dma_dev *dev,
+			    const struct dma_iova_state *state, size_t offset, phys_addr_t phys,
+			    enum dma_data_direction dir);
 	void (*link_failed)(struct base_observer *observer, const void *caller, struct dma_dev *dev,
 			    const struct dma_iova_state *state, size_t offset, phys_addr_t phys,
 			    size_t size, enum dma_data_direction dir, unsigned long attrs, int err);

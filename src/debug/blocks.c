@@ -51,7 +51,6 @@ void debug_allocated(struct base_observer *observer, const void *caller, struct 
 		.ended = RANGE_CHECKED,
 	};
 	struct debug_chunk *chunk = NULL;
-	struct debug_range *range;
 
 	debug_event(debug, slot, DMA_DEBUG_ALLOCATED, addr, size, phys, now, caller);
 	if (debug->translates)
@@ -61,15 +60,8 @@ void debug_allocated(struct base_observer *observer, const void *caller, struct 
 			debug_incomplete(debug, caller, dev, "an allocation");
 		return;
 	}
-	range = chunk_range(chunk, pfn);
 	chunk_touch(chunk, pfn);
-	store(&range->addr, addr);
-	store(&range->size, size);
-	store(&range->memory, phys);
-	store(&range->made, made.made);
-	store(&range->made_time, now);
-	store(&range->ended, 0);
-	__atomic_store_n(&range->head, made.head, __ATOMIC_RELEASE);
+	range_begin(chunk_range(chunk, pfn), &made);
 }
 
 /* One free: what was asked, as a record would have it. */
@@ -215,7 +207,7 @@ static bool end_range(const struct ending *ending, dma_addr_t freed, struct debu
 	range_copy(was, range);
 	if (!(was->head & RANGE_LIVE) || !(was->head & RANGE_ALLOCATED) || was->addr != freed)
 		return false;
-	range_end(range, ending->caller, asked.ended_time);
+	range_end(range, was->head, ending->caller, asked.ended_time);
 	return true;
 }
 

@@ -27,8 +27,11 @@ static void attached(struct base_observer *observer, struct dma_dev *dev, uint32
 	device->next = debug->devices;
 	debug->devices = device;
 	pthread_mutex_unlock(&debug->lock);
-	if (!coherent)
-		store(&debug->watches_lines, true);
+	if (coherent)
+		return;
+	store(&debug->watches_lines, true);
+	/* Links that would join ask nothing else. */
+	memory_forget_good();
 }
 
 /* The oldest of too many devices that have gone, taken out of the list; not the first of all. */
@@ -159,6 +162,7 @@ static const struct base_observer_ops ops = {
 	.reserving = debug_reserving,
 	.reserved = debug_reserved,
 	.linked = debug_linked,
+	.linked_page = debug_linked_page,
 	.link_failed = debug_link_failed,
 	.synced = debug_synced,
 	.unlinking = debug_unlinking,

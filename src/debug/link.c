@@ -92,7 +92,7 @@ static bool pages_are_good(const uint64_t *phys, size_t n, const struct granules
 	if (likely(memory_is_good(span->all, span->any + GRANULE)))
 		return true;
 	/* Between all and any is more than there is between lowest and highest. */
-	return memory_is_good(phys[0], phys[0] + GRANULE) &&
+	return memory_granule_is_good(phys[0]) &&
 	       granules_between(phys, n, memory_good.first, memory_good.end - GRANULE);
 }
 
@@ -141,49 +141,63 @@ static uint64_t bytes_of(const struct phys_vec *vec, size_t nr_vecs)
 /*
  * One more granule, right behind the last one, of the same reservation and from the same
  * place: the event grows, and nothing else is looked up. Not even the time, so that after
- * some of them one goes the long way, which looks for the memory.
+ * some of them one goes the long way, which looks for the memory. What else happens
+ * meanwhile on this thread has an event of its own, and what happens elsewhere to the
+ * reservation changes its record.
  */
 #define JOINED_LINKS 64
 
-static __always_inline bool link_joins(struct debug *debug, struct debug_slot *slot,
+static __always_inline bool link_joins(struct debug_slot *slot, const void *caller,
 				       const struct dma_dev *dev,
 				       const struct dma_iova_state *state, dma_addr_t addr,
-				       phys_addr_t phys, uint64_t site)
+				       phys_addr_t phys, enum dma_data_direction dir)
 {
 	const struct debug_join *join = &slot->join;
-	const struct debug_range *range = join->range;
-	uint64_t index = addr >> (GRANULE_SHIFT + CHUNK_BITS);
-	struct debug_chunk *chunk = slot->memo[index % DEBUG_MEMOS].chunk;
+	const struct debug_range *range;
+	struct debug_event *event;
+	struct debug_chunk *chunk;
+	uint64_t index;
 
-	if (unlikely(addr != join->next || site != join->site ||
-		     !memory_is_good(phys, phys + GRANULE) ||
-		     slot->memo[index % DEBUG_MEMOS].index != index || !join->left))
+	if (unlikely(slot->head != join->head || addr >= join->limit || caller != join->caller ||
+		     dev != join->dev || dir != join->dir || !memory_granule_is_good(phys)))
 		return false;
-	if (unlikely(load(&range->head) != join->head ||
-		     (join->head ^ (uintptr_t)dev) & POINTER_MASK ||
+	range = join->range;
+	if (unlikely(load(&range->head) != join->range_head ||
+		     load(&range->memory) != (uintptr_t)state ||
 		     load(&range->addr) != state->addr ||
-		     load(&range->size) != (load(&state->__size) & ~__DMA_IOVA_BOUNCED) ||
-		     load(&range->memory) != (uintptr_t)state || load(&debug->watches_lines)))
+		     load(&range->size) != (load(&state->__size) & ~__DMA_IOVA_BOUNCED)))
 		return false;
-	slot->join.next += GRANULE;
-	slot->join.left--;
-	store(&chunk->phys[(addr >> GRANULE_SHIFT) % CHUNK_GRANULES], phys);
-	store(&chunk->granule[(addr >> GRANULE_SHIFT) % CHUNK_GRANULES], join->word);
-	__atomic_store_n(&join->event->size, join->event->size + GRANULE, __ATOMIC_RELEASE);
+	event = join->event;
+	if (unlikely(addr - event->addr != event->size))
+		return false;
+	__atomic_store_n(&event->size, event->size + GRANULE, __ATOMIC_RELEASE);
+	chunk = join->chunk;
+	index = addr >> GRANULE_SHIFT & (CHUNK_GRANULES - 1);
+	store(&chunk->phys[index], phys);
+	store(&chunk->granule[index], join->word);
 	return true;
 }
 
-static void let_join(struct debug_slot *slot, struct debug_range *range, dma_addr_t next,
-		     uint64_t site, uint32_t word)
+/* @addr was linked, and its chunk is known; its event is the last one. */
+static void let_join(const struct debug_call *call, struct debug_range *range, dma_addr_t addr,
+		     enum dma_data_direction dir, uint32_t word)
 {
+	struct debug_slot *slot = call->slot;
+	dma_addr_t end = align_down(addr, (dma_addr_t)CHUNK_GRANULES << GRANULE_SHIFT) +
+			 ((dma_addr_t)CHUNK_GRANULES << GRANULE_SHIFT);
+	dma_addr_t limit = addr + ((JOINED_LINKS + 1) << GRANULE_SHIFT);
+
 	slot->join = (struct debug_join){
-		.next = next,
-		.site = site,
-		.head = load(&range->head),
-		.range = range,
+		.head = slot->head,
 		.event = &slot->event[(slot->head - 1) % DEBUG_EVENTS],
+		.limit = limit < end ? limit : end,
+		.caller = call->caller,
+		.dev = call->dev,
+		.range = range,
+		.range_head = load(&range->head),
+		.chunk = debug_chunk(call->debug, slot, addr >> GRANULE_SHIFT, false),
+		.dir = dir,
 		.word = word,
-		.left = JOINED_LINKS,
 	};
 }
 
@@ -217,7 +231,7 @@ note_link(struct base_observer *observer, const void *caller, struct dma_dev *de
 	word = GRANULE_LINKED | debug_life(range) | debug_site(debug, site);
 	if (page) {
 		noted = note_granule(&call, link.addr >> GRANULE_SHIFT, vec->paddr, word);
-		good = memory_is_good(vec->paddr, vec->paddr + GRANULE);
+		good = memory_granule_is_good(vec->paddr);
 	} else {
 		noted = note_pages(&link, word, &good);
 	}
@@ -227,25 +241,48 @@ note_link(struct base_observer *observer, const void *caller, struct dma_dev *de
 	if (unlikely(!noted))
 		debug_incomplete(debug, caller, dev, "a link");
 	if (unlikely(attrs & DMA_ATTR_MMIO || load(&debug->watches_lines) || !good)) {
+		/* What goes on behind this link is looked at as well. */
+		if (!call.slot->shared)
+			call.slot->join.limit = 0;
 		look_at_memory(&link, noted);
 		return;
 	}
 	if (unlikely(memory_probe_due(call.slot, call.now)))
 		look_whether_there(&link);
-	if (page && !call.slot->shared)
-		let_join(call.slot, range, link.addr + GRANULE, site, word);
+	if (page && noted && !attrs && !call.slot->shared)
+		let_join(&call, range, link.addr, dir, word);
 }
 
 void debug_linked(struct base_observer *observer, const void *caller, struct dma_dev *dev,
 		  const struct dma_iova_state *state, size_t offset, const struct phys_vec *vec,
 		  size_t nr_vecs, enum dma_data_direction dir, unsigned long attrs)
 {
-	struct debug *debug = debug_of(observer);
-
-	if (unlikely(!is_page(vec, nr_vecs) ||
-		     !link_joins(debug, debug_slot(debug), dev, state, state->addr + offset,
-				 vec->paddr, site_word(caller, dir, attrs))))
+	if (unlikely(is_page(vec, nr_vecs) && !attrs))
+		debug_linked_page(observer, caller, dev, state, offset, vec->paddr, dir);
+	else
 		note_link(observer, caller, dev, state, offset, vec, nr_vecs, dir, attrs);
+}
+
+static __attribute__((__noinline__)) void note_page(struct base_observer *observer,
+						    const void *caller, struct dma_dev *dev,
+						    const struct dma_iova_state *state,
+						    size_t offset, phys_addr_t phys,
+						    enum dma_data_direction dir)
+{
+	note_link(observer, caller, dev, state, offset, &(struct phys_vec){phys, GRANULE}, 1, dir,
+		  0);
+}
+
+void debug_linked_page(struct base_observer *observer, const void *caller, struct dma_dev *dev,
+		       const struct dma_iova_state *state, size_t offset, phys_addr_t phys,
+		       enum dma_data_direction dir)
+{
+	struct debug *debug = debug_of(observer);
+	struct debug_slot *slot = load(&debug->slots[base_thread]);
+
+	if (unlikely(!slot ||
+		     !link_joins(slot, caller, dev, state, state->addr + offset, phys, dir)))
+		note_page(observer, caller, dev, state, offset, phys, dir);
 }
 
 /* Refused links. */

@@ -86,6 +86,13 @@ void memory_text_refresh(void)
 	pthread_mutex_unlock(&text_lock);
 }
 
+void memory_forget_good(void)
+{
+	pthread_mutex_lock(&text_lock);
+	store(&memory_text_generation, memory_text_generation + 1);
+	pthread_mutex_unlock(&text_lock);
+}
+
 void memory_text_fork_child(void)
 {
 	pthread_mutex_init(&text_lock, NULL);
@@ -203,7 +210,10 @@ static void remember_good(struct memory_good *good, uint64_t first)
 		good->first = stack.end;
 	if (stack.first < stack.end && first < stack.end && stack.first < good->end)
 		good->end = stack.first;
-	/* Below the frame, on the stack itself, nothing is left, which matches nothing. */
+	/* Below the frame, on the stack itself, nothing is left. */
+	if (good->end < good->first || good->end - good->first < GRANULE)
+		good->generation = 0;
+	good->room = good->end - good->first - GRANULE;
 	memory_good = *good;
 }
 

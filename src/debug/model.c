@@ -97,13 +97,6 @@ void range_copy(struct debug_range *copy, const struct debug_range *range)
 	copy->ended_time = __atomic_load_n(&range->ended_time, __ATOMIC_ACQUIRE);
 }
 
-void range_end(struct debug_range *range, const void *caller, uint64_t now)
-{
-	store(&range->ended, (uint64_t)(uintptr_t)caller & POINTER_MASK);
-	store(&range->ended_time, now);
-	__atomic_store_n(&range->head, load(&range->head) & ~RANGE_LIVE, __ATOMIC_RELEASE);
-}
-
 static bool same_range(const struct debug_range *range, const struct debug_range *copy)
 {
 	return load(&range->head) == copy->head && load(&range->addr) == copy->addr &&

@@ -21,6 +21,38 @@
 #define load(ptr) __atomic_load_n(ptr, __ATOMIC_RELAXED)
 #define store(ptr, value) __atomic_store_n(ptr, value, __ATOMIC_RELAXED)
 
+/*
+ * Two neighbouring words of a record. On x86 with one instruction: an unmap ends with a
+ * locked one, which waits for each store before it. Readers take it for two stores.
+ */
+#if defined(__x86_64__) && !defined(BASE_TSAN)
+typedef uint64_t debug_pair __attribute__((__vector_size__(16), __aligned__(8), __may_alias__));
+
+static __always_inline void store_pair(uint64_t *at, uint64_t first, uint64_t second)
+{
+	*(debug_pair *)at = (debug_pair){first, second};
+}
+
+static __always_inline void store_pair_release(uint64_t *at, uint64_t first, uint64_t second)
+{
+	/* There stores are never seen out of order: this binds the compiler alone. */
+	__atomic_thread_fence(__ATOMIC_RELEASE);
+	store_pair(at, first, second);
+}
+#else
+static __always_inline void store_pair(uint64_t *at, uint64_t first, uint64_t second)
+{
+	store(&at[0], first);
+	store(&at[1], second);
+}
+
+static __always_inline void store_pair_release(uint64_t *at, uint64_t first, uint64_t second)
+{
+	__atomic_store_n(&at[0], first, __ATOMIC_RELEASE);
+	__atomic_store_n(&at[1], second, __ATOMIC_RELEASE);
+}
+#endif
+
 /* Code addresses and devices have 48 bits; what is above holds something else. */
 #define POINTER_MASK ((1ULL << 48) - 1)
 
@@ -90,6 +122,22 @@ struct debug_range {
 	uint64_t ended_time;
 } __cacheline_aligned;
 
+/* A record begins: @made is what it will be, but for `ended_time`. */
+static __always_inline void range_begin(struct debug_range *range, const struct debug_range *made)
+{
+	store_pair(&range->addr, made->addr, made->size);
+	store_pair(&range->memory, made->memory, made->made);
+	store_pair(&range->made_time, made->made_time, made->ended);
+	__atomic_store_n(&range->head, made->head, __ATOMIC_RELEASE);
+}
+
+static __always_inline void range_end(struct debug_range *range, uint64_t head, const void *caller,
+				      uint64_t now)
+{
+	store_pair(&range->ended, (uint64_t)(uintptr_t)caller & POINTER_MASK, now);
+	__atomic_store_n(&range->head, head & ~RANGE_LIVE, __ATOMIC_RELEASE);
+}
+
 #define GRANULE_LINKED (1U << 31)
 #define GRANULE_SYNCED (1U << 30)
 #define GRANULE_UNLINKED (1U << 29)
@@ -124,13 +172,16 @@ struct debug_event {
 
 /* What a link must fit to be one more of those before it; see link.c. */
 struct debug_join {
-	dma_addr_t next; /* 0: none does */
-	uint64_t site;
-	uint64_t head; /* of the range */
+	uint64_t head; /* of the slot: their event is its last */
+	struct debug_event *event; /* NULL: none does */
+	dma_addr_t limit; /* end of what may join */
+	const void *caller;
+	const struct dma_dev *dev;
 	struct debug_range *range;
-	struct debug_event *event;
+	uint64_t range_head;
+	struct debug_chunk *chunk;
+	enum dma_data_direction dir;
 	uint32_t word;
-	uint32_t left; /* how many more */
 };
 
 struct debug_slot {
@@ -140,7 +191,8 @@ struct debug_slot {
 	} memo[DEBUG_MEMOS];
 	uint64_t probed; /* when memory was last looked for, in ticks */
 	uint64_t head; /* events ever */
-	uint64_t last_base; /* reservation of the last event, if a link or an unlink; else 0 */
+	uint64_t last_base; /* reservation of the last event, a link or an unlink, */
+	uint64_t last_head; /* if `head` is still this */
 	struct debug_join join;
 	bool shared;
 	struct debug_event event[DEBUG_EVENTS] __cacheline_aligned;
@@ -273,6 +325,20 @@ static __always_inline struct debug_range *chunk_range(struct debug_chunk *chunk
 	return &chunk->range[pfn % CHUNK_GRANULES];
 }
 
+/*
+ * The record at @pfn, if the thread remembers its chunk; else NULL. Slot `shared`, and
+ * slots of spaces that do not translate, remember none.
+ */
+static __always_inline struct debug_range *debug_range_near(const struct debug_slot *slot,
+							    uint64_t pfn)
+{
+	uint64_t index = pfn >> CHUNK_BITS;
+
+	if (unlikely(slot->memo[index % DEBUG_MEMOS].index != index))
+		return NULL;
+	return chunk_range(slot->memo[index % DEBUG_MEMOS].chunk, pfn);
+}
+
 /* Before the record at @pfn is first written. */
 static __always_inline void chunk_touch(struct debug_chunk *chunk, uint64_t pfn)
 {
@@ -283,7 +349,6 @@ static __always_inline void chunk_touch(struct debug_chunk *chunk, uint64_t pfn)
 }
 
 void range_copy(struct debug_range *copy, const struct debug_range *range);
-void range_end(struct debug_range *range, const void *caller, uint64_t now);
 
 /* The number of a site, 0 if there are too many. */
 uint32_t debug_site(struct debug *debug, uint64_t word);
@@ -338,15 +403,21 @@ static __always_inline void slot_event(struct debug_slot *slot, enum dma_debug_a
 	struct debug_event *event = &slot->event[head % DEBUG_EVENTS];
 
 	/* Release: who reads a word of this event must find `head` to have come this far. */
-	__atomic_store_n(&event->addr, addr, __ATOMIC_RELEASE);
-	__atomic_store_n(&event->size, size, __ATOMIC_RELEASE);
-	__atomic_store_n(&event->phys, phys, __ATOMIC_RELEASE);
-	__atomic_store_n(&event->time, now, __ATOMIC_RELEASE);
+	store_pair_release(&event->addr, addr, size);
+	store_pair_release(&event->phys, phys, now);
 	__atomic_store_n(&event->what,
 			 ((uint64_t)(uintptr_t)caller & POINTER_MASK) | (uint64_t)action
 										<< KEY_SHIFT,
 			 __ATOMIC_RELEASE);
 	__atomic_store_n(&slot->head, head + 1, __ATOMIC_RELEASE);
+}
+
+/* In the ring of the thread's own slot. */
+static __always_inline void debug_event_own(struct debug_slot *slot, enum dma_debug_action action,
+					    dma_addr_t addr, uint64_t size, phys_addr_t phys,
+					    uint64_t now, const void *caller)
+{
+	slot_event(slot, action, addr, size, phys, now, caller);
 }
 
 static __always_inline void debug_event(struct debug *debug, struct debug_slot *slot,
@@ -358,9 +429,7 @@ static __always_inline void debug_event(struct debug *debug, struct debug_slot *
 		debug_event_shared(debug, action, addr, size, phys, now, caller);
 		return;
 	}
-	slot->last_base = 0;
-	slot->join.next = 0;
-	slot_event(slot, action, addr, size, phys, now, caller);
+	debug_event_own(slot, action, addr, size, phys, now, caller);
 }
 
 /* Links and unlinks of one reservation that follow on each other make one event. */
@@ -376,15 +445,16 @@ static __always_inline void debug_event_joined(struct debug *debug, struct debug
 		return;
 	}
 	last = &slot->event[(slot->head - 1) % DEBUG_EVENTS];
-	if (likely(slot->last_base == base && last->addr + last->size == addr &&
+	if (likely(slot->last_base == base && slot->last_head == slot->head &&
+		   last->addr + last->size == addr &&
 		   last->what == (((uint64_t)(uintptr_t)caller & POINTER_MASK) |
 				  (uint64_t)action << KEY_SHIFT))) {
 		__atomic_store_n(&last->size, last->size + size, __ATOMIC_RELEASE);
-		slot->join.next = 0;
 		return;
 	}
-	debug_event(debug, slot, action, addr, size, phys, now, caller);
+	debug_event_own(slot, action, addr, size, phys, now, caller);
 	slot->last_base = base;
+	slot->last_head = slot->head;
 }
 
 /* What happened in [addr, addr + size), oldest first; returns how many of @max. */
@@ -448,15 +518,24 @@ bool debug_is_coherent(struct debug *debug, const struct dma_dev *dev);
 struct memory_good {
 	uint64_t first;
 	uint64_t end;
-	uint64_t generation; /* of the list of segments */
+	uint64_t room; /* so far behind `first` a granule may begin */
+	uint64_t generation; /* 0: nowhere */
 };
 
 extern thread_local_ie struct memory_good memory_good;
+/* Advances with the list of segments, and where memory was good and more is to be looked at. */
 extern uint64_t memory_text_generation;
 
 static __always_inline bool memory_is_good(phys_addr_t first, phys_addr_t end)
 {
 	return first >= memory_good.first && end <= memory_good.end && first < end &&
+	       memory_good.generation == load(&memory_text_generation);
+}
+
+/* The same for a granule. */
+static __always_inline bool memory_granule_is_good(phys_addr_t phys)
+{
+	return phys - memory_good.first <= memory_good.room &&
 	       memory_good.generation == load(&memory_text_generation);
 }
 
@@ -491,6 +570,8 @@ bool memory_on_own_stack(uint64_t addr, uint64_t size);
 /* Whether it surely is not: false also on a stack that is not known. */
 bool memory_off_own_stack(uint64_t addr);
 void memory_text_refresh(void);
+/* Whatever threads remember to be good is looked at again. */
+void memory_forget_good(void);
 void memory_text_fork_child(void);
 
 /* cacheline.c; @told as above. */
@@ -571,6 +652,9 @@ void debug_freeing(struct base_observer *observer, const void *caller, struct dm
 void debug_linked(struct base_observer *observer, const void *caller, struct dma_dev *dev,
 		  const struct dma_iova_state *state, size_t offset, const struct phys_vec *vec,
 		  size_t nr_vecs, enum dma_data_direction dir, unsigned long attrs);
+void debug_linked_page(struct base_observer *observer, const void *caller, struct dma_dev *dev,
+		       const struct dma_iova_state *state, size_t offset, phys_addr_t phys,
+		       enum dma_data_direction dir);
 void debug_link_failed(struct base_observer *observer, const void *caller, struct dma_dev *dev,
 		       const struct dma_iova_state *state, size_t offset, phys_addr_t phys,
 		       size_t size, enum dma_data_direction dir, unsigned long attrs, int err);

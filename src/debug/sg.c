@@ -7,22 +7,6 @@
 
 typedef unsigned long long ull;
 
-/* Make the record, in a space that translates. */
-static void range_make(struct debug_chunk *chunk, const struct debug_range *made)
-{
-	uint64_t pfn = made->addr >> GRANULE_SHIFT;
-	struct debug_range *range = chunk_range(chunk, pfn);
-
-	chunk_touch(chunk, pfn);
-	store(&range->addr, made->addr);
-	store(&range->size, made->size);
-	store(&range->memory, made->memory);
-	store(&range->made, made->made);
-	store(&range->made_time, made->made_time);
-	store(&range->ended, made->ended);
-	__atomic_store_n(&range->head, made->head, __ATOMIC_RELEASE);
-}
-
 void debug_mapped_sg(struct base_observer *observer, const void *caller, struct dma_dev *dev,
 		     dma_addr_t addr, uint64_t size, const struct scatterlist *sgl, unsigned int nr,
 		     unsigned int nents, enum dma_data_direction dir, unsigned long attrs)
@@ -38,14 +22,16 @@ void debug_mapped_sg(struct base_observer *observer, const void *caller, struct 
 		.made_time = debug_now(),
 		.ended = (uint64_t)nents << RANGE_NENTS_SHIFT | RANGE_CHECKED,
 	};
+	uint64_t pfn = addr >> GRANULE_SHIFT, told = 0;
 	struct debug_chunk *chunk = NULL;
-	uint64_t told = 0;
 	bool known;
 
 	if (debug->translates)
-		chunk = debug_chunk(debug, slot, addr >> GRANULE_SHIFT, true);
-	if (chunk)
-		range_make(chunk, &made);
+		chunk = debug_chunk(debug, slot, pfn, true);
+	if (chunk) {
+		chunk_touch(chunk, pfn);
+		range_begin(chunk_range(chunk, pfn), &made);
+	}
 	known = chunk || (!debug->translates && direct_add(debug, &made));
 	debug_event(debug, slot, DMA_DEBUG_MAPPED, addr, size, sgl->paddr, made.made_time, caller);
 	if (!known)

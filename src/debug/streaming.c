@@ -17,45 +17,40 @@ __cold void debug_look_at_memory(struct debug *debug, struct debug_slot *slot, u
 		lines_add(debug, piece, told);
 }
 
-static __cold bool map_direct(struct debug *debug, uint64_t now, const struct debug_piece *piece)
+static __always_inline struct debug_range made_of(const void *caller, const struct dma_dev *dev,
+						  dma_addr_t addr, phys_addr_t phys, uint64_t size,
+						  enum dma_data_direction dir, unsigned long attrs,
+						  uint64_t now)
 {
-	const struct debug_range range = {
-		.head = ((uintptr_t)piece->dev & POINTER_MASK) | RANGE_LIVE | RANGE_STREAMING,
-		.addr = piece->addr,
-		.size = piece->size,
-		.memory = piece->phys,
-		.made = site_word(piece->caller, piece->dir, piece->attrs),
+	return (struct debug_range){
+		.head = ((uintptr_t)dev & POINTER_MASK) | RANGE_LIVE | RANGE_STREAMING,
+		.addr = addr,
+		.size = size,
+		.memory = phys,
+		.made = site_word(caller, dir, attrs),
 		.made_time = now,
 	};
-
-	return direct_add(debug, &range);
 }
 
-void debug_mapped(struct base_observer *observer, const void *caller, struct dma_dev *dev,
-		  dma_addr_t addr, phys_addr_t phys, size_t size, enum dma_data_direction dir,
-		  unsigned long attrs)
+/* Any mapping. */
+static __attribute__((__noinline__)) void note_mapped(struct base_observer *observer,
+						      const void *caller, struct dma_dev *dev,
+						      dma_addr_t addr, phys_addr_t phys,
+						      size_t size, enum dma_data_direction dir,
+						      unsigned long attrs)
 {
 	struct debug *debug = debug_of(observer);
 	struct debug_slot *slot = debug_slot(debug);
 	uint64_t now = debug_now(), pfn = addr >> GRANULE_SHIFT;
+	const struct debug_range made = made_of(caller, dev, addr, phys, size, dir, attrs, now);
 	struct debug_chunk *chunk = NULL;
-	struct debug_range *range;
 	bool known;
 
 	if (likely(debug->translates))
 		chunk = debug_chunk(debug, slot, pfn, true);
 	if (likely(chunk)) {
-		range = chunk_range(chunk, pfn);
 		chunk_touch(chunk, pfn);
-		store(&range->addr, addr);
-		store(&range->size, size);
-		store(&range->memory, phys);
-		store(&range->made, site_word(caller, dir, attrs));
-		store(&range->made_time, now);
-		store(&range->ended, 0);
-		__atomic_store_n(&range->head,
-				 ((uintptr_t)dev & POINTER_MASK) | RANGE_LIVE | RANGE_STREAMING,
-				 __ATOMIC_RELEASE);
+		range_begin(chunk_range(chunk, pfn), &made);
 	}
 	debug_event(debug, slot, DMA_DEBUG_MAPPED, addr, size, phys, now, caller);
 	if (unlikely(!chunk || load(&debug->watches_lines) || attrs & DMA_ATTR_MMIO ||
@@ -63,11 +58,38 @@ void debug_mapped(struct base_observer *observer, const void *caller, struct dma
 		const struct debug_piece piece = {caller, dev, addr, phys, size, dir, attrs, false};
 		uint64_t told = 0;
 
-		known = chunk || (!debug->translates && map_direct(debug, now, &piece));
+		known = chunk || (!debug->translates && direct_add(debug, &made));
 		if (!known)
 			debug_incomplete(debug, caller, dev, "a mapping");
 		debug_look_at_memory(debug, slot, now, &piece, known, &told);
 	}
+}
+
+/*
+ * The short ways are for calls without attributes, where the thread knows the record and
+ * nothing has to be looked at.
+ */
+void debug_mapped(struct base_observer *observer, const void *caller, struct dma_dev *dev,
+		  dma_addr_t addr, phys_addr_t phys, size_t size, enum dma_data_direction dir,
+		  unsigned long attrs)
+{
+	struct debug *debug = debug_of(observer);
+	struct debug_slot *slot = load(&debug->slots[base_thread]);
+	uint64_t now = debug_now();
+	struct debug_range made = made_of(caller, dev, addr, phys, size, dir, 0, now);
+	struct debug_range *range;
+
+	if (unlikely(!slot || attrs || load(&debug->watches_lines) ||
+		     !memory_is_good(phys, phys + size) || memory_probe_due(slot, now)))
+		goto any;
+	range = debug_range_near(slot, addr >> GRANULE_SHIFT);
+	if (unlikely(!range || !load(&range->head)))
+		goto any;
+	range_begin(range, &made);
+	debug_event_own(slot, DMA_DEBUG_MAPPED, addr, size, phys, now, caller);
+	return;
+any:
+	note_mapped(observer, caller, dev, addr, phys, size, dir, attrs);
 }
 
 /* Unmapping. */
@@ -267,7 +289,7 @@ __cold bool debug_unmap_long(struct debug_unmap *unmap, struct debug_range *rang
 		}
 		if (was.addr != unmap->asked.addr)
 			unmap_unknown(unmap);
-		range_end(range, unmap->caller, unmap->asked.ended_time);
+		range_end(range, was.head, unmap->caller, unmap->asked.ended_time);
 		if (was.addr != unmap->asked.addr) {
 			lines_remove(debug, was.addr, was.memory, was.size);
 			return true;
@@ -285,46 +307,55 @@ __cold bool debug_unmap_long(struct debug_unmap *unmap, struct debug_range *rang
 	return true;
 }
 
-void debug_unmapping(struct base_observer *observer, const void *caller, struct dma_dev *dev,
-		     dma_addr_t addr, size_t size, enum dma_data_direction dir, unsigned long attrs)
+/* Any unmap. */
+static __attribute__((__noinline__)) void
+note_unmapping(struct base_observer *observer, const void *caller, struct dma_dev *dev,
+	       dma_addr_t addr, size_t size, enum dma_data_direction dir, unsigned long attrs)
 {
 	struct debug *debug = debug_of(observer);
 	struct debug_slot *slot = debug_slot(debug);
 	uint64_t now = debug_now(), pfn = addr >> GRANULE_SHIFT;
-	uint64_t head = ((uintptr_t)dev & POINTER_MASK) | RANGE_LIVE | RANGE_STREAMING;
-	uint64_t site = site_word(caller, dir, attrs);
 	struct debug_chunk *chunk = NULL;
-	struct debug_range *range = NULL;
+	struct debug_unmap unmap = {
+		.debug = debug,
+		.slot = slot,
+		.caller = caller,
+		.dev = dev,
+		.asked = {.head = ((uintptr_t)dev & POINTER_MASK) | RANGE_LIVE | RANGE_STREAMING,
+			  .addr = addr,
+			  .size = size,
+			  .made = site_word(caller, dir, attrs),
+			  .ended = (uint64_t)(uintptr_t)caller & POINTER_MASK,
+			  .ended_time = now},
+	};
 
 	if (likely(debug->translates))
 		chunk = debug_chunk(debug, slot, pfn, false);
-	if (likely(chunk))
-		range = chunk_range(chunk, pfn);
-	if (likely(range && load(&range->head) == head && load(&range->addr) == addr &&
-		   load(&range->size) == size && !site_differs(load(&range->made), site) &&
-		   load(&range->ended) == RANGE_CHECKED && !memory_probe_due(slot, now) &&
-		   !load(&debug->watches_lines) && !(attrs & DMA_ATTR_CC_SHARED))) {
-		store(&range->ended, (uint64_t)(uintptr_t)caller & POINTER_MASK);
-		store(&range->ended_time, now);
-		__atomic_store_n(&range->head, head & ~RANGE_LIVE, __ATOMIC_RELEASE);
-	} else {
-		struct debug_unmap unmap = {
-			.debug = debug,
-			.slot = slot,
-			.caller = caller,
-			.dev = dev,
-			.asked = {.head = head,
-				  .addr = addr,
-				  .size = size,
-				  .made = site,
-				  .ended = (uint64_t)(uintptr_t)caller & POINTER_MASK,
-				  .ended_time = now},
-		};
+	if (debug_unmap_long(&unmap, chunk ? chunk_range(chunk, pfn) : NULL))
+		debug_event(debug, slot, DMA_DEBUG_UNMAPPED, addr, size, 0, now, caller);
+}
 
-		if (!debug_unmap_long(&unmap, range))
-			return;
-	}
-	debug_event(debug, slot, DMA_DEBUG_UNMAPPED, addr, size, 0, now, caller);
+void debug_unmapping(struct base_observer *observer, const void *caller, struct dma_dev *dev,
+		     dma_addr_t addr, size_t size, enum dma_data_direction dir, unsigned long attrs)
+{
+	struct debug *debug = debug_of(observer);
+	struct debug_slot *slot = load(&debug->slots[base_thread]);
+	uint64_t head = ((uintptr_t)dev & POINTER_MASK) | RANGE_LIVE | RANGE_STREAMING;
+	uint64_t now = debug_now();
+	struct debug_range *range;
+
+	if (unlikely(!slot || attrs || load(&debug->watches_lines) || memory_probe_due(slot, now)))
+		goto any;
+	range = debug_range_near(slot, addr >> GRANULE_SHIFT);
+	if (unlikely(!range || load(&range->head) != head || load(&range->addr) != addr ||
+		     load(&range->size) != size || load(&range->ended) != RANGE_CHECKED ||
+		     site_differs(load(&range->made), site_word(NULL, dir, 0))))
+		goto any;
+	range_end(range, head, caller, now);
+	debug_event_own(slot, DMA_DEBUG_UNMAPPED, addr, size, 0, now, caller);
+	return;
+any:
+	note_unmapping(observer, caller, dev, addr, size, dir, attrs);
 }
 
 void debug_checked(struct base_observer *observer, struct dma_dev *dev, dma_addr_t addr)

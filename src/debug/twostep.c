@@ -70,15 +70,15 @@ void debug_reserved(struct base_observer *observer, const void *caller, struct d
 	}
 	range = chunk_range(chunk, pfn);
 	chunk_touch(chunk, pfn);
-	store(&range->addr, state->addr);
-	store(&range->size, state->__size & ~__DMA_IOVA_BOUNCED);
-	store(&range->memory, (uintptr_t)state);
-	store(&range->made, site_word(caller, DMA_BIDIRECTIONAL, 0));
-	store(&range->made_time, now);
-	__atomic_store_n(&range->head,
-			 ((uintptr_t)dev & POINTER_MASK) | RANGE_LIVE | RANGE_TWO_STEP |
-				 next_life(load(&range->head), now),
-			 __ATOMIC_RELEASE);
+	range_begin(range, &(struct debug_range){
+				   .head = ((uintptr_t)dev & POINTER_MASK) | RANGE_LIVE |
+					   RANGE_TWO_STEP | next_life(load(&range->head), now),
+				   .addr = state->addr,
+				   .size = state->__size & ~__DMA_IOVA_BOUNCED,
+				   .memory = (uintptr_t)state,
+				   .made = site_word(caller, DMA_BIDIRECTIONAL, 0),
+				   .made_time = now,
+			   });
 }
 
 /* Freeing. */
@@ -177,6 +177,6 @@ void debug_freeing(struct base_observer *observer, const void *caller, struct dm
 	if (unlikely(look_any_linked(&rest)))
 		debug_unlink(debug, call.slot, &rest, pfn + linked, pages - linked,
 			     debug_life(range), call.site);
-	range_end(range, caller, call.now);
+	range_end(range, load(&range->head), caller, call.now);
 	debug_event(debug, call.slot, DMA_DEBUG_FREED, state->addr, total, 0, call.now, caller);
 }

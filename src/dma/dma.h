@@ -35,7 +35,8 @@
  * to its end without being queued is strict there too.
  *
  * Observing: a space may have an observer (base/observe.h). Its bit in the generation
- * word leads every call to the long way, which tells it what happens.
+ * word leads every call to where it is told what happens: off the short way, or at the end
+ * of it.
  *
  * Locking
  *  - `registry` (space.c): the list of spaces. Held while a thread that ends
@@ -96,9 +97,10 @@
 struct dma_link_window {
 	dma_addr_t addr; /* of the state */
 	uint64_t size; /* of the state, flags and all */
-	uint64_t gen; /* as the cursor's */
+	uint64_t gen; /* as the cursor's, and the observer's bit */
 	uint64_t first; /* offset of the window in the reservation */
-	uint64_t pages; /* granules */
+	uint64_t pages; /* granules; 0 in a space that is observed, */
+	uint64_t watched; /* which has them here, for a way on which links are told */
 	uint64_t *entries; /* of the granule at @first */
 };
 

@@ -298,19 +298,15 @@ static __attribute__((__noinline__)) dma_addr_t map_lazy(struct dma_dev *dev, ph
 	return map_any(dev, phys, size, dir, attrs);
 }
 
-static dma_addr_t map_observed(struct dma_dev *dev, struct base_observer *observer,
-			       phys_addr_t phys, size_t size, enum dma_data_direction dir,
-			       unsigned long attrs)
+/* The last thing that a map in a space with an observer does; @addr is what it returns. */
+static __attribute__((__noinline__)) dma_addr_t tell_mapped(struct dma_dev *dev, phys_addr_t phys,
+							    size_t size,
+							    enum dma_data_direction dir,
+							    unsigned long attrs, dma_addr_t addr)
 {
-	uint64_t gen = dma_gen_watch(dev->be) & ~WATCH_OBSERVED;
-	dma_addr_t addr =
-		map_page(dev, gen, dev->strict_limit_pfn, IOVA_STREAMING, phys, size, dir, attrs);
+	struct base_observer *observer = dev->be->observer;
 
-	if (addr == DMA_MAPPING_ERROR)
-		addr = dev->lazy ? map_lazy(dev, phys, size, dir, attrs)
-				 : map_any(dev, phys, size, dir, attrs);
-	if (addr != DMA_MAPPING_ERROR)
-		observer->ops->mapped(observer, dma_caller, dev, addr, phys, size, dir, attrs);
+	observer->ops->mapped(observer, dma_caller, dev, addr, phys, size, dir, attrs);
 	return addr;
 }
 
@@ -319,27 +315,34 @@ static __attribute__((__noinline__)) dma_addr_t map_long(struct dma_dev *dev, ph
 							 unsigned long attrs)
 {
 	struct base_observer *observer = dma_observer(dev->be);
+	dma_addr_t addr;
 
 	/* The region is what was mapped, and what observers have been told of. */
 	if (dev->ahead)
 		return dma_premap_map(dev, phys, size, dir, attrs);
-	if (observer)
-		return map_observed(dev, observer, phys, size, dir, attrs);
-	return map_any(dev, phys, size, dir, attrs);
+	if (likely(!observer))
+		return map_any(dev, phys, size, dir, attrs);
+	addr = dev->lazy ? map_lazy(dev, phys, size, dir, attrs)
+			 : map_any(dev, phys, size, dir, attrs);
+	if (addr == DMA_MAPPING_ERROR)
+		return addr;
+	return tell_mapped(dev, phys, size, dir, attrs, addr);
 }
 
 static __always_inline dma_addr_t map(struct dma_dev *dev, phys_addr_t phys, size_t size,
 				      enum dma_data_direction dir, unsigned long attrs)
 {
 	uint64_t gen = dma_gen_watch(dev->be);
-	dma_addr_t addr;
+	dma_addr_t addr = map_page(dev, gen & ~WATCH_OBSERVED, dev->strict_limit_pfn,
+				   IOVA_STREAMING, phys, size, dir, attrs);
 
-	/* First, so that an observed call saves nothing for a way that it does not take. */
+	if (likely(addr != DMA_MAPPING_ERROR)) {
+		if (likely(!(gen & WATCH_OBSERVED)))
+			return addr;
+		return DMA_CALLED(), tell_mapped(dev, phys, size, dir, attrs, addr);
+	}
 	if (unlikely(gen & PGT_GEN_WATCH))
 		return DMA_CALLED(), map_long(dev, phys, size, dir, attrs);
-	addr = map_page(dev, gen, dev->strict_limit_pfn, IOVA_STREAMING, phys, size, dir, attrs);
-	if (likely(addr != DMA_MAPPING_ERROR))
-		return addr;
 	if (dev->ahead)
 		return dma_premap_map(dev, phys, size, dir, attrs);
 	if (dev->lazy)
@@ -577,10 +580,9 @@ static __attribute__((__noinline__)) void unmap_lazy(struct dma_dev *dev, dma_ad
 	unmap_any(dev, addr, size, dir, attrs, gather, how);
 }
 
-static __attribute__((__noinline__)) void unmap_long(struct dma_dev *dev, dma_addr_t addr,
-						     size_t size, enum dma_data_direction dir,
-						     unsigned long attrs, struct dma_gather *gather,
-						     enum unmap_how how)
+static __always_inline void unmap_watched(struct dma_dev *dev, dma_addr_t addr, size_t size,
+					  enum dma_data_direction dir, unsigned long attrs,
+					  struct dma_gather *gather, enum unmap_how how)
 {
 	struct base_observer *observer = dev->ahead ? NULL : dma_observer(dev->be);
 
@@ -596,6 +598,21 @@ static __attribute__((__noinline__)) void unmap_long(struct dma_dev *dev, dma_ad
 		unmap_any(dev, addr, size, dir, attrs, gather, how);
 }
 
+/* Without a gather, and with: what one function took for both would be on the stack. */
+static __attribute__((__noinline__)) void unmap_long(struct dma_dev *dev, dma_addr_t addr,
+						     size_t size, enum dma_data_direction dir,
+						     unsigned long attrs)
+{
+	unmap_watched(dev, addr, size, dir, attrs, NULL, UNMAP);
+}
+
+static __attribute__((__noinline__)) void
+unmap_long_strict(struct dma_dev *dev, dma_addr_t addr, size_t size, enum dma_data_direction dir,
+		  unsigned long attrs, struct dma_gather *gather)
+{
+	unmap_watched(dev, addr, size, dir, attrs, gather, UNMAP_STRICT);
+}
+
 static __always_inline void unmap(struct dma_dev *dev, dma_addr_t addr, size_t size,
 				  enum dma_data_direction dir, unsigned long attrs,
 				  struct dma_gather *gather, enum unmap_how how)
@@ -604,7 +621,10 @@ static __always_inline void unmap(struct dma_dev *dev, dma_addr_t addr, size_t s
 
 	if (unlikely(gen & PGT_GEN_WATCH)) {
 		DMA_CALLED();
-		unmap_long(dev, addr, size, dir, attrs, gather, how);
+		if (how == UNMAP)
+			unmap_long(dev, addr, size, dir, attrs);
+		else
+			unmap_long_strict(dev, addr, size, dir, attrs, gather);
 	} else if (unlikely(!unmap_page(dev, gen, addr, size, attrs, gather))) {
 		if (dev->lazy)
 			unmap_lazy(dev, addr, size, dir, attrs, gather, how);
@@ -651,20 +671,26 @@ void dma_unmap_resource(struct dma_dev *dev, dma_addr_t addr, size_t size,
 			enum dma_data_direction dir, unsigned long attrs)
 {
 	DMA_CALLED();
-	unmap_long(dev, addr, size, dir, attrs | DMA_ATTR_MMIO, NULL, UNMAP);
+	unmap_long(dev, addr, size, dir, attrs | DMA_ATTR_MMIO);
 }
 
-static __cold void tell_checked(struct dma_dev *dev, dma_addr_t addr)
+static int mapping_error(dma_addr_t addr)
+{
+	return addr == DMA_MAPPING_ERROR ? -ENOMEM : 0;
+}
+
+static __attribute__((__noinline__)) int tell_checked(struct dma_dev *dev, dma_addr_t addr)
 {
 	struct base_observer *observer = dma_observer(dev->be);
 
 	if (observer)
 		observer->ops->checked(observer, dev, addr);
+	return mapping_error(addr);
 }
 
 int dma_mapping_error(struct dma_dev *dev, dma_addr_t addr)
 {
 	if (unlikely(dev->observed))
-		tell_checked(dev, addr);
-	return addr == DMA_MAPPING_ERROR ? -ENOMEM : 0;
+		return tell_checked(dev, addr);
+	return mapping_error(addr);
 }

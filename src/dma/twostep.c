@@ -285,28 +285,40 @@ static __cold int link_long(struct dma_dev *dev, struct dma_iova_state *state, p
 
 /* Remember the part of the reservation that the cursor's table translates. */
 static void set_window(struct dma_link_window *w, const struct pgt_cursor *cursor,
-		       const struct dma_iova_state *state)
+		       const struct dma_iova_state *state, bool observed)
 {
 	uint64_t end = state->addr + (state_size(state) & ~GRANULE_MASK);
 	uint64_t first = state->addr > cursor->base ? state->addr : cursor->base;
+	uint64_t pages;
 
 	if (end > cursor->base + PGT_TABLE_SPAN)
 		end = cursor->base + PGT_TABLE_SPAN;
+	pages = (end - first) >> GRANULE_SHIFT;
 	*w = (struct dma_link_window){
 		.addr = state->addr,
 		.size = __dma_iova_word(state),
-		.gen = cursor->gen,
+		.gen = cursor->gen | (observed ? WATCH_OBSERVED : 0),
 		.first = first - state->addr,
-		.pages = (end - first) >> GRANULE_SHIFT,
+		.pages = observed ? 0 : pages,
+		.watched = observed ? pages : 0,
 		.entries = &cursor->table[(first - cursor->base) >> GRANULE_SHIFT],
 	};
 }
 
+static __always_inline void tell_link_page(struct dma_dev *dev, const struct dma_iova_state *state,
+					   size_t offset, phys_addr_t phys,
+					   enum dma_data_direction dir)
+{
+	struct base_observer *observer = dev->be->observer;
+
+	observer->ops->linked_page(observer, dma_caller, dev, state, offset, phys, dir);
+}
+
 /* One granule of plain memory inside the reservation where the cursor is; else the long way. */
-static __attribute__((__noinline__)) int link_page(struct dma_dev *dev,
-						   struct dma_iova_state *state, phys_addr_t phys,
-						   size_t offset, size_t size,
-						   enum dma_data_direction dir)
+static __attribute__((__noinline__)) int link_at_cursor(struct dma_dev *dev,
+							struct dma_iova_state *state,
+							phys_addr_t phys, size_t offset,
+							enum dma_data_direction dir)
 {
 	struct dma_slot *slot = dev->space->slots[base_thread];
 	const struct backend *be = dev->be;
@@ -317,12 +329,36 @@ static __attribute__((__noinline__)) int link_page(struct dma_dev *dev,
 		     (offset | GRANULE_MASK) >= state_size(state) ||
 		     !pgt_cursor_link(&slot->cursor, gen & ~WATCH_OBSERVED, state->addr + offset,
 				      phys | be->leaf_bits[dir])))
-		return link_long(dev, state, phys, offset, size, dir, 0);
+		return link_long(dev, state, phys, offset, GRANULE, dir, 0);
 	counter_add(&slot->page_links, 1);
+	set_window(&slot->window, &slot->cursor, state, gen & WATCH_OBSERVED);
 	if (unlikely(gen & WATCH_OBSERVED))
-		tell_link(dev, state, offset, &(struct phys_vec){phys, size}, 1, dir, 0, 0);
-	else
-		set_window(&slot->window, &slot->cursor, state);
+		tell_link_page(dev, state, offset, phys, dir);
+	return 0;
+}
+
+/*
+ * Not in the window; in a space that is observed there is another one, where a link that
+ * fits is told. Of @slot and @phys that much is known: there is a slot, and plain memory.
+ */
+static __attribute__((__noinline__)) int
+link_outside(struct dma_dev *dev, struct dma_iova_state *state, phys_addr_t phys, size_t offset,
+	     struct dma_slot *slot, enum dma_data_direction dir)
+{
+	uint64_t page = rotate_right(offset - slot->window.first, GRANULE_SHIFT);
+	const struct backend *be = dev->be;
+	uint64_t *entry;
+
+	if (unlikely(page >= slot->window.watched || state->addr != slot->window.addr ||
+		     __dma_iova_word(state) != slot->window.size ||
+		     slot->window.gen != __atomic_load_n(&be->gen_watch, __ATOMIC_RELAXED)))
+		return link_at_cursor(dev, state, phys, offset, dir);
+	entry = &slot->window.entries[page];
+	if (unlikely(__atomic_load_n(entry, __ATOMIC_RELAXED)))
+		return link_at_cursor(dev, state, phys, offset, dir);
+	__atomic_store_n(entry, phys | be->leaf_bits[dir], __ATOMIC_RELEASE);
+	counter_step(&slot->page_links);
+	tell_link_page(dev, state, offset, phys, dir);
 	return 0;
 }
 
@@ -347,17 +383,17 @@ int dma_iova_link(struct dma_dev *dev, struct dma_iova_state *state, phys_addr_t
 		return DMA_CALLED(), link_long(dev, state, phys, offset, size, dir, 0);
 	slot = dev->space->slots[base_thread];
 	if (unlikely(!slot || (phys ^ memory_plain.match) & memory_plain.mask))
-		return DMA_CALLED(), link_page(dev, state, phys, offset, size, dir);
+		return DMA_CALLED(), link_at_cursor(dev, state, phys, offset, dir);
 	/* An offset inside a granule rotates into a page number beyond any window. */
 	page = rotate_right(offset - slot->window.first, GRANULE_SHIFT);
 	be = dev->be;
 	if (unlikely(page >= slot->window.pages || state->addr != slot->window.addr ||
 		     __dma_iova_word(state) != slot->window.size ||
 		     slot->window.gen != __atomic_load_n(&be->gen_watch, __ATOMIC_RELAXED)))
-		return DMA_CALLED(), link_page(dev, state, phys, offset, size, dir);
+		return DMA_CALLED(), link_outside(dev, state, phys, offset, slot, dir);
 	entry = &slot->window.entries[page];
 	if (unlikely(__atomic_load_n(entry, __ATOMIC_RELAXED)))
-		return DMA_CALLED(), link_page(dev, state, phys, offset, size, dir);
+		return DMA_CALLED(), link_outside(dev, state, phys, offset, slot, dir);
 	__atomic_store_n(entry, phys | be->leaf_bits[dir], __ATOMIC_RELEASE);
 	counter_step(&slot->page_links);
 	return 0;

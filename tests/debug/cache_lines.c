@@ -48,6 +48,23 @@ static void shared_line(void **state)
 	silent();
 }
 
+/* A device that is not coherent comes while links follow on each other. */
+static void comes_in_a_row(void **state)
+{
+	struct dma_iova_state s = reserve(SITE(1), ADDR(8), 8 * PAGE);
+
+	(void)state;
+	for (size_t i = 0; i < 4; i++)
+		hook(linked_page, SITE(2), DEV, &s, i * PAGE, phys_of(i), DMA_FROM_DEVICE);
+	hook(attached, DEV, 2, "soft:,coherent=off", false);
+	hook(linked_page, SITE(2), DEV, &s, 4 * PAGE, phys_of(4), DMA_FROM_DEVICE);
+	silent();
+	hook(linked_page, SITE(2), DEV, &s, 5 * PAGE, phys_of(4), DMA_FROM_DEVICE);
+	only(DMA_DEBUG_CACHELINE, SITE(2), SITE(2));
+	destroy(SITE(3), &s, 6 * PAGE, DMA_FROM_DEVICE);
+	silent();
+}
+
 static void not_the_first_line(void **state)
 {
 	(void)state;
@@ -126,8 +143,12 @@ static void links(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		test(shared_line), test(not_the_first_line), test(what_is_allowed), test(too_many),
+		test(shared_line),
+		test(not_the_first_line),
+		test(what_is_allowed),
+		test(too_many),
 		test(links),
+		cmocka_unit_test_setup_teardown(comes_in_a_row, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -90,6 +90,59 @@ static void not_joined(void **state)
 	free_state(SITE(6), &s);
 }
 
+/* A row goes on where the records of its granules are kept elsewhere. */
+static void joined_across(void **state)
+{
+	const dma_addr_t addr = 0x10000000;
+	const size_t first = 4096 - 40, last = 4096 + 40;
+	struct dma_iova_state s = reserve(SITE(1), addr, 8192 * PAGE);
+	const struct kept *k;
+
+	(void)state;
+	for (size_t i = first; i < last; i++)
+		hook(linked_page, SITE(2), DEV, &s, i * PAGE, phys_of(i % MEMORY_PAGES),
+		     DMA_TO_DEVICE);
+	for (size_t i = first; i < last; i++) {
+		hook(unlinking, SITE(3), DEV, &s, i * PAGE, PAGE, DMA_FROM_DEVICE, 0);
+		k = only(DMA_DEBUG_DIRECTION, SITE(3), SITE(2));
+		assert_int_equal(k->report.addr, addr + i * PAGE);
+		assert_int_equal(k->report.phys, phys_of(i % MEMORY_PAGES));
+		assert_int_equal(k->report.nr_history, 2);
+		assert_int_equal(k->history[1].addr, addr + first * PAGE);
+		assert_int_equal(k->history[1].size, (last - first) * PAGE);
+	}
+	free_state(SITE(4), &s);
+	silent();
+}
+
+/* What else the thread does ends a row: all is told in its order. */
+static void between_links(void **state)
+{
+	struct dma_iova_state s = reserve(SITE(1), ADDR, 8 * PAGE);
+	const struct kept *k;
+
+	(void)state;
+	for (size_t i = 0; i < 6; i++) {
+		hook(linked_page, SITE(2), DEV, &s, i * PAGE, phys_of(i), DMA_TO_DEVICE);
+		if (i % 2) {
+			map(SITE(3), ADDR + 8 * PAGE, phys_of(0), 64, DMA_TO_DEVICE);
+			unmap(SITE(4), ADDR + 8 * PAGE, 64, DMA_TO_DEVICE);
+		}
+	}
+	silent();
+	hook(unlinking, SITE(5), DEV, &s, 0, 7 * PAGE, DMA_TO_DEVICE, 0);
+	k = only(DMA_DEBUG_UNLINK_HOLE, SITE(5), SITE(1));
+	assert_int_equal(k->report.nr_history, 4);
+	for (size_t i = 1; i < 4; i++) {
+		assert_int_equal(k->history[i].action, DMA_DEBUG_LINKED);
+		assert_int_equal(k->history[i].addr, ADDR + 2 * (i - 1) * PAGE);
+		assert_int_equal(k->history[i].size, 2 * PAGE);
+		assert_int_equal(k->history[i].phys, phys_of(2 * (i - 1)));
+	}
+	free_state(SITE(6), &s);
+	silent();
+}
+
 /* The last ones, of many and of several threads; others' addresses are left out. */
 static void last_ones(void **state)
 {
@@ -185,8 +238,8 @@ static void read_meanwhile(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		test(joined),	 test(sync_between),   test(not_joined),
-		test(last_ones), test(of_two_threads), test(read_meanwhile),
+		test(joined),	     test(sync_between), test(not_joined),     test(joined_across),
+		test(between_links), test(last_ones),	 test(of_two_threads), test(read_meanwhile),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
