@@ -133,8 +133,10 @@ void dma_iova_destroy(struct dma_dev *dev, struct dma_iova_state *state, size_t 
  * -EPERM (would have to be bounced and must not); -EINVAL (@size 0, no
  * direction, memory that is not registered); -ENXIO (offset in the granule does
  * not match); -ERANGE (past the reservation, or memory beyond the format's
- * addresses); -ENOMEM (would have to be bounced and cannot); -EADDRINUSE
- * (already linked there); -ENOMEM (table memory exhausted).
+ * addresses); -ENOMEM (would have to be bounced and cannot); -ENXIO (memory that the
+ * kernel cannot map for a real device: type 1 takes what has a CPU mapping, iommufd
+ * also what has a descriptor); -EADDRINUSE (already linked there); -ENOMEM (table memory
+ * exhausted).
  */
 int dma_iova_link(struct dma_dev *dev, struct dma_iova_state *state, phys_addr_t phys,
 		  size_t offset, size_t size, enum dma_data_direction dir, unsigned long attrs);
