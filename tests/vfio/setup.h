@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <termios.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -88,16 +89,24 @@ static inline void pages_free(uint8_t *memory, size_t pages)
 	munmap(memory, pages * PAGE);
 }
 
-/* To the kernel's log, which the host reads: one write a line. */
+/*
+ * To the kernel's log, which the host reads: one write a line. Where faults are not in that log,
+ * also to a serial line, and on only when it has gone out.
+ */
 static inline void tell_host(const char *text)
 {
-	int fd = open("/dev/kmsg", O_WRONLY);
+	const char *const paths[] = {"/dev/kmsg", getenv("TWOSTEP_TEST_HOST")};
 	char line[128];
 	int length = snprintf(line, sizeof(line), "twostep: %s\n", text);
 
-	assert_true(fd >= 0);
-	assert_int_equal(write(fd, line, (size_t)length), length);
-	close(fd);
+	for (size_t i = 0; i < COUNT(paths) && paths[i]; i++) {
+		int fd = open(paths[i], O_WRONLY | O_NOCTTY);
+
+		assert_true(fd >= 0);
+		assert_int_equal(write(fd, line, (size_t)length), length);
+		assert_true(!isatty(fd) || !tcdrain(fd));
+		close(fd);
+	}
 }
 
 static inline void sleep_ms(unsigned int ms)

@@ -52,6 +52,10 @@ output=$build/vm/output
 for row in $rows; do
 	initramfs=$build/vm/small.cpio.gz image=$kernel
 	if grep -qE "^$row[[:space:]]+stock" "$here/rows"; then
+		if [ -n "${VM_KERNEL:-}" ] && ! command -v apt-get >/dev/null 2>&1; then
+			echo "skip $row: Debian's own kernel needs apt-get"
+			continue
+		fi
 		stock=$("$here/stock.sh") || {
 			echo "not ok $row: Debian's own kernel"
 			failed=$((failed + 1))
@@ -69,12 +73,15 @@ for row in $rows; do
 done
 
 if [ -n "$self_test" ]; then
-	# The way a guest goes wrong (see init), and what must be said of it.
-	while read -r way reason; do
-		if VM_SELFTEST=$way VM_TIMEOUT=15 "$here/run.sh" intel-type1 "$kernel" \
-			"$build/vm/small.cpio.gz" guest >"$output" 2>&1 </dev/null; then
+	# The way a guest goes wrong (see init), the row and the program that it runs, and what must be
+	# said of it.
+	while read -r way row test reason; do
+		if VM_SELFTEST=$way VM_TIMEOUT=15 "$here/run.sh" "$row" "$kernel" \
+			"$build/vm/small.cpio.gz" "$test" >"$output" 2>&1 </dev/null; then
+			# What this QEMU does not boot is no guest.
+			grep "^skip $row: an AMD IOMMU" "$output" && continue
 			wrong="it passes"
-		elif ! grep -q "^not ok intel-type1: .*$reason" "$output"; then
+		elif ! grep -q "^not ok $row: .*$reason" "$output"; then
 			wrong="not said: $reason"
 		elif ! sed -n '/^--- console of/,/^--- end of/p' "$output" | grep -q '^| vm: log$'; then
 			wrong="its console is not shown"
@@ -87,16 +94,17 @@ if [ -n "$self_test" ]; then
 		cat "$output"
 		failed=$((failed + 1))
 	done <<-'END'
-		panic the guest has panicked
-		hang no end after
-		silent the guest has not come to its end
-		warning the kernel has complained
-		leak the kernel has complained
-		fault a DMA fault that no test expects
-		failing selftest: 1 - must fail
-		status selftest: exit status 7
-		short selftest: 1 of 2 results
-		planless selftest: no plan
+		panic intel-type1 guest the guest has panicked
+		hang intel-type1 guest no end after
+		silent intel-type1 guest the guest has not come to its end
+		warning intel-type1 guest the kernel has complained
+		leak intel-type1 guest the kernel has complained
+		fault intel-type1 guest a DMA fault that no test expects
+		stray amd-type1 isolation a DMA fault that no test expects: QEMU
+		failing intel-type1 guest selftest: 1 - must fail
+		status intel-type1 guest selftest: exit status 7
+		short intel-type1 guest selftest: 1 of 2 results
+		planless intel-type1 guest selftest: no plan
 	END
 fi
 rm -f "$output"

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: MIT
-# judge.awk: read a console, print a TAP line a test, and end with 1 if anything was not as it
-# must be: a test that failed or said too little, a kernel that complained, an end that is missing.
+# judge.awk: read a console, and what QEMU has written beside it; print a TAP line a test, and end
+# with 1 if anything was not as it must be: a test that failed or said too little, a kernel that
+# complained, an end that is missing.
 function fail(what) { bad++; print "not ok " row ": " what }
+
+FNR == 1 { log_open = 0; expected = 0 }
 
 /^vm: test / { test = $3; plan = -1; seen = 0; next }
 /^1\.\.[0-9]+/ { split($1, parts, "\\.\\."); plan = parts[2]; next }
@@ -34,11 +37,25 @@ function fail(what) { bad++; print "not ok " row ": " what }
 /twostep: expect-dma-faults/ { expected = 1 }
 /twostep: no-more-dma-faults/ { expected = 0 }
 /Kernel panic|end Kernel/ { fail("the guest has panicked: " $0) }
-log_open && /WARNING:|BUG:|Oops|Call Trace|DMA-API:.*(error|leak|check|driver)|soft lockup|hung task/ {
+# What the DMA debugging says of itself while all is well; anything else is a complaint.
+/DMA-API: (preallocated|debugging enabled by|dma_debug_entry pool grown)/ { next }
+log_open && /WARNING:|BUG:|kernel BUG at|Oops|Call Trace|DMA-API:|soft lockup|INFO: (task|rcu)/ {
 	fail("the kernel has complained: " $0)
 }
-log_open && !expected && /DMAR:.*[Ff]ault|AMD-Vi:.*(FAULT|fault)|IO_PAGE_FAULT|virtio_iommu.*fault|page fault/ {
+# An IOMMU that its driver has told something wrong.
+log_open && /Invalidation (Queue|Time-out|Completion) Error|Completion-Wait loop timed out/ {
+	fail("the kernel has complained: " $0)
+}
+log_open && /AMD-Vi: Event logged/ && !/IO_PAGE_FAULT|INVALID_DEVICE_REQUEST/ {
+	fail("the kernel has complained: " $0)
+}
+log_open && !expected && /DMAR:.*[Ff]ault|IO_PAGE_FAULT|INVALID_DEVICE_REQUEST|fault from EP|page fault/ {
 	fail("a DMA fault that no test expects: " $0)
+}
+# A write that QEMU has refused, of which the kernel hears nothing; one line speaks for all. Reads
+# are no fault there: a processor's read of a BAR that is switched off looks the same.
+/^Invalid write at addr / {
+	if (!expected && !strays++) fail("a DMA fault that no test expects: QEMU: " $0)
 }
 END {
 	if (!done) fail("the guest has not come to its end")

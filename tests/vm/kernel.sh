@@ -10,6 +10,11 @@ cache=${XDG_CACHE_HOME:-$HOME/.cache}/twostep
 mkdir -p "$cache"
 
 [ -z "${VM_KERNEL:-}" ] || {
+	[ -r "$VM_KERNEL" ] || {
+		echo "VM_KERNEL=$VM_KERNEL cannot be read: it is to be the bzImage of a kernel that is" \
+			"configured as tests/vm/x86_64.config says" >&2
+		exit 1
+	}
 	echo "$VM_KERNEL"
 	exit 0
 }
@@ -33,6 +38,7 @@ work=$cache/kernel-$hash.part
 rm -rf "$work"
 mkdir -p "$work"
 trap 'rm -rf "$work"' EXIT
+trap 'exit 1' HUP INT TERM
 echo "unpacking $(basename "$source")" >&2
 dpkg -x "$source" "$work/package"
 mkdir "$work/linux"

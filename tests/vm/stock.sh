@@ -31,6 +31,7 @@ work=$kept.part
 rm -rf "$work"
 mkdir -p "$work/package" "$work/done/modules"
 trap 'rm -rf "$work"' EXIT
+trap 'exit 1' HUP INT TERM
 for package in $packages; do
 	echo "unpacking $(basename "$package")" >&2
 	dpkg -x "$package" "$work/package"
