@@ -2,6 +2,8 @@
 /* An unlink that would cut a unit takes the whole of it, and is misuse; no ioctl ever cuts. */
 #include "setup.h"
 
+#include "dma/dma.h"
+
 static void test_part_of_a_link(void **state)
 {
 	static const struct {
@@ -139,12 +141,73 @@ static void test_wrong_lengths(void **state)
 	pages_free(memory, 4);
 }
 
+/*
+ * Two extents that are unlinked together are unmapped together, over the hole between them; but if
+ * the second has gone before, by somebody else's invalidation, what lies behind it is not joined.
+ */
+static void test_joined_one_is_gone(void **state)
+{
+	uint8_t *memory = pages_new(3);
+	struct card card = card_open(state, NULL);
+	struct dma_iova_state iova = reserve(&card, 16 * PAGE);
+	struct backend *be = card.dev->be;
+	struct backend_range range = {iova.addr, iova.addr};
+	struct fake_call calls[2];
+	struct pgt_removed removed;
+
+	for (size_t i = 0; i < 3; i++)
+		link_at(&card, &iova, i * 4 * PAGE, memory + i * PAGE, PAGE);
+	sync_at(&card, &iova, 0, 16 * PAGE);
+	fake_forget();
+	be->ops->unlink(be, NULL, iova.addr, 5 * PAGE, 0, &removed);
+	be->ops->unlink(be, NULL, iova.addr + 8 * PAGE, PAGE, 0, &removed);
+	range.first = range.last = iova.addr + 4 * PAGE;
+	be->ops->invalidate(be, &range, 1);
+	/* Mapped before the first is unmapped, as another thread might while it is. */
+	link_at(&card, &iova, 4 * PAGE, memory, PAGE);
+	fake_forget();
+	range.first = range.last = iova.addr;
+	be->ops->invalidate(be, &range, 1);
+	assert_int_equal(fake_log(calls, COUNT(calls)), 1);
+	assert_int_equal(calls[0].iova, iova.addr);
+	assert_int_equal(calls[0].size, PAGE);
+	range.first = range.last = iova.addr + 8 * PAGE;
+	be->ops->invalidate(be, &range, 1);
+	assert_refused(&card, iova.addr, 16 * PAGE);
+	sync_at(&card, &iova, 0, 16 * PAGE);
+	unlink_at(&card, &iova, 4 * PAGE, PAGE);
+	destroy(&card, &iova, 0);
+	/* Statistics have not been told of what was done behind their back. */
+	dma_dev_close(card.dev);
+	machine_stop();
+	pages_free(memory, 3);
+}
+
+/* And together they are one ioctl. */
+static void test_joined(void **state)
+{
+	uint8_t *memory = pages_new(2);
+	struct card card = card_open(state, NULL);
+	struct dma_iova_state iova = reserve(&card, 8 * PAGE);
+
+	link_at(&card, &iova, 0, memory, PAGE);
+	link_at(&card, &iova, 4 * PAGE, memory + PAGE, PAGE);
+	sync_at(&card, &iova, 0, 8 * PAGE);
+	fake_forget();
+	destroy(&card, &iova, 8 * PAGE);
+	assert_int_equal(fake_unmaps(), 1);
+	assert_refused(&card, iova.addr, 8 * PAGE);
+	card_close(&card, 1); /* not all of it was linked */
+	pages_free(memory, 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		EACH_WAY(test_part_of_a_link), EACH_WAY(test_across_units),
-		EACH_WAY(test_part_of_a_run),  EACH_WAY(test_part_of_a_whole),
-		EACH_WAY(test_gathered),       EACH_WAY(test_wrong_lengths),
+		EACH_WAY(test_part_of_a_link),	   EACH_WAY(test_across_units),
+		EACH_WAY(test_part_of_a_run),	   EACH_WAY(test_part_of_a_whole),
+		EACH_WAY(test_gathered),	   EACH_WAY(test_wrong_lengths),
+		EACH_WAY(test_joined_one_is_gone), EACH_WAY(test_joined),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,7 +10,7 @@ static int no_memory(const struct vfio_space *space, const struct vfio_piece *pi
 	struct rlimit limit;
 
 	if (getrlimit(RLIMIT_MEMLOCK, &limit) || limit.rlim_cur == RLIM_INFINITY ||
-	    limit.rlim_cur > mapped + piece->size)
+	    limit.rlim_cur >= mapped + piece->size)
 		return base_error(-ENOMEM,
 				  "cannot map %llu bytes at 0x%llx: the kernel has no memory for "
 				  "it, with %llu bytes mapped in this space; unmap something, or "

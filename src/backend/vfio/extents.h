@@ -24,8 +24,12 @@ enum extent_state {
 struct extent {
 	dma_addr_t first, last;
 	enum extent_state state;
-	bool joins_next; /* dead, with all addresses up to the next: nobody else has them */
-	bool mapped; /* an ioctl that should have unmapped it has not */
+	/*
+	 * Dead: where the one begins that was unlinked with it, if its owner has all addresses
+	 * between them; else 0. That one may have been unmapped before.
+	 */
+	dma_addr_t joined;
+	bool mapped; /* by the kernel, as far as is known; of whoever has it BUSY or DYING */
 	struct extent *next; /* in a list of whoever maps or unmaps it */
 };
 

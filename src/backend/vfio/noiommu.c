@@ -23,7 +23,7 @@
 struct noiommu {
 	struct backend be;
 	pthread_mutex_t lock; /* over the list, and over opening */
-	struct noiommu_port *ports;
+	struct vfio_port *ports;
 	bool by_file; /* devices by their own files, with iommufd */
 	bool ready; /* `frames` has been made */
 	int iommufd; /* or -1 */
@@ -33,7 +33,6 @@ struct noiommu {
 
 struct noiommu_port {
 	struct vfio_port vfio;
-	struct noiommu_port *next;
 	int container, group; /* -1 with iommufd */
 };
 
@@ -302,8 +301,8 @@ static int noiommu_port_open(struct backend *be, const struct port_options *opti
 		err = noiommu->by_file ? attach_by_file(noiommu, port, &place)
 				       : attach_by_group(port, &place);
 	if (!err) {
-		port->next = noiommu->ports;
-		noiommu->ports = port;
+		port->vfio.next = noiommu->ports;
+		noiommu->ports = &port->vfio;
 		*opened = &port->vfio.port;
 	}
 	pthread_mutex_unlock(&noiommu->lock);
@@ -318,12 +317,7 @@ static void noiommu_port_close(struct backend *be, struct dma_port *opened)
 	struct noiommu *noiommu = noiommu_of(be);
 
 	pthread_mutex_lock(&noiommu->lock);
-	for (struct noiommu_port **at = &noiommu->ports; *at; at = &(*at)->next) {
-		if (*at == port) {
-			*at = port->next;
-			break;
-		}
-	}
+	vfio_ports_remove(&noiommu->ports, &port->vfio);
 	pthread_mutex_unlock(&noiommu->lock);
 	vfio_device_close(&port->vfio.device);
 	close_group(port);
@@ -339,41 +333,15 @@ static int noiommu_pgtable_info(struct backend *be, struct dma_pgtable_info *inf
 	return base_error(-EOPNOTSUPP, "a device without an IOMMU has no page table");
 }
 
-static uint64_t noiommu_metadata_bytes(struct backend *be)
-{
-	(void)be;
-	return 0;
-}
-
-static uint64_t noiommu_table_writes(struct backend *be)
-{
-	(void)be;
-	return 0;
-}
-
 static uint64_t noiommu_ioctls(struct backend *be)
 {
 	return counter_read(&noiommu_of(be)->frames.ioctls);
-}
-
-static void noiommu_port_set_routes(struct backend *be, struct dma_port *port,
-				    const struct peer_routes *routes)
-{
-	(void)be;
-	(void)port;
-	(void)routes;
 }
 
 /* Nobody can tell what a device has begun. */
 static void noiommu_drain(struct backend *be)
 {
 	(void)be;
-}
-
-static uint64_t noiommu_faults(struct backend *be)
-{
-	(void)be;
-	return 0;
 }
 
 static int noiommu_set_fault_handler(struct backend *be, dma_fault_handler_t handler, void *arg)
@@ -386,25 +354,14 @@ static int noiommu_set_fault_handler(struct backend *be, dma_fault_handler_t han
 				       "device from any memory");
 }
 
-static int noiommu_read_faults(struct backend *be, struct dma_fault *faults, size_t max,
-			       uint64_t *lost)
-{
-	(void)be;
-	(void)faults;
-	(void)max;
-	if (lost)
-		*lost = 0;
-	return 0;
-}
-
 static void noiommu_close(struct backend *be, bool forked)
 {
 	struct noiommu *noiommu = noiommu_of(be);
 
 	while (forked && noiommu->ports) {
-		struct noiommu_port *port = noiommu->ports;
+		struct noiommu_port *port = container_of(noiommu->ports, struct noiommu_port, vfio);
 
-		noiommu->ports = port->next;
+		noiommu->ports = port->vfio.next;
 		vfio_device_forget(&port->vfio.device);
 		close_group(port);
 		base_free(port);
@@ -426,16 +383,16 @@ static const struct backend_ops noiommu_ops = {
 	.release = noiommu_release,
 	.lookup = noiommu_lookup,
 	.pgtable_info = noiommu_pgtable_info,
-	.metadata_bytes = noiommu_metadata_bytes,
-	.table_writes = noiommu_table_writes,
+	.metadata_bytes = vfio_none,
+	.table_writes = vfio_none,
 	.ioctls = noiommu_ioctls,
 	.port_open = noiommu_port_open,
 	.port_close = noiommu_port_close,
-	.port_set_routes = noiommu_port_set_routes,
+	.port_set_routes = vfio_no_routes,
 	.drain = noiommu_drain,
-	.faults = noiommu_faults,
+	.faults = vfio_none,
 	.set_fault_handler = noiommu_set_fault_handler,
-	.read_faults = noiommu_read_faults,
+	.read_faults = vfio_no_faults,
 	.close = noiommu_close,
 };
 

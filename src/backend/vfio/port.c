@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The port of a real device. Its transfers go over the bus, and none of them through here. */
+/*
+ * The port of a real device: its transfers go over the bus, and none of them through here. And
+ * what no backend of real devices has.
+ */
 #include "backend/vfio/vfio.h"
 
 static int refuse(void)
@@ -51,4 +54,30 @@ struct vfio_port *vfio_port_of(struct dma_port *port)
 {
 	return port && port->ops == &vfio_port_ops ? container_of(port, struct vfio_port, port)
 						   : NULL;
+}
+
+void vfio_ports_remove(struct vfio_port **ports, const struct vfio_port *port)
+{
+	while (*ports != port)
+		ports = &(*ports)->next;
+	*ports = port->next;
+}
+
+uint64_t vfio_none(struct backend *be)
+{
+	(void)be;
+	return 0;
+}
+
+int vfio_no_faults(struct backend *be, struct dma_fault *faults, size_t max, uint64_t *lost)
+{
+	(void)be, (void)faults, (void)max;
+	if (lost)
+		*lost = 0;
+	return 0;
+}
+
+void vfio_no_routes(struct backend *be, struct dma_port *port, const struct peer_routes *routes)
+{
+	(void)be, (void)port, (void)routes;
 }

@@ -10,11 +10,14 @@
  *
  * An unlink takes leaves out of the shadow and leaves their extents dead, and the
  * invalidation that follows unmaps what is dead in its range: neighbours by one ioctl, and
- * over the holes between them where the unlink's caller has these addresses (joins_next).
+ * over the holes between them where the unlink's caller has these addresses (`joined`).
  * A range that holds anything else is never sent. So a gather costs one ioctl for what
  * lies side by side in it.
  *
  * Where an unlink cuts an extent, all of the extent goes.
+ *
+ * Files: link.c changes the shadow, map.c what the kernel has mapped, attach.c has the devices,
+ * space.c the life of a space; extents.c is the tree, explain.c has the sentences.
  *
  * Locking: `lock` covers extents, unhooking of tables and the list of ports, and is never
  * held over an ioctl that maps or unmaps. Extents that a thread has taken for its ioctls
@@ -110,6 +113,23 @@ static inline void *vfio_piece_cpu(const struct vfio_piece *piece)
 	return piece->record->cpu ? (char *)piece->record->cpu + (piece->phys - piece->record->base)
 				  : NULL;
 }
+
+/* link.c, map.c, attach.c: the ops of a space. */
+int vfio_link(struct backend *be, struct pgt_cursor *cursor, dma_addr_t iova,
+	      const struct phys_vec *vec, size_t nr_vecs, enum dma_data_direction dir,
+	      unsigned long attrs, struct pgt_linked *linked);
+void vfio_unlink(struct backend *be, struct pgt_cursor *cursor, dma_addr_t iova, uint64_t size,
+		 uint64_t mark, struct pgt_removed *removed);
+int vfio_sync(struct backend *be, dma_addr_t iova, uint64_t size, bool whole);
+void vfio_copy(struct backend *be, dma_addr_t iova, uint64_t size, struct backend *from_be,
+	       dma_addr_t from_iova);
+void vfio_invalidate(struct backend *be, const struct backend_range *ranges, size_t nr);
+void vfio_drain(struct backend *be);
+int vfio_port_open(struct backend *be, const struct port_options *options, uint32_t number,
+		   struct dma_port **opened);
+void vfio_port_close(struct backend *be, struct dma_port *opened);
+size_t vfio_port_windows(struct backend *be, struct dma_port *port, struct backend_range *windows,
+			 size_t max);
 
 /* What devices may be given, from ascending ranges of the kernel's. 0, or -ENOSPC. */
 int vfio_set_allowed(struct vfio_space *space, const struct backend_range *ranges, size_t nr,

@@ -38,6 +38,17 @@ int vfio_backend_create(const struct vfio_options *options, struct backend **be)
 /* noiommu.c: devices that are behind no IOMMU. 0; -ENOMEM with the error text. */
 int noiommu_backend_create(struct backend **be);
 
+/* Take a port, which is there, off a list. */
+void vfio_ports_remove(struct vfio_port **ports, const struct vfio_port *port);
+
+/*
+ * Ops of what there is not: a count of nothing; faults, which the kernel tells nobody; routes to
+ * peers, which are the IOMMU's affair.
+ */
+uint64_t vfio_none(struct backend *be);
+int vfio_no_faults(struct backend *be, struct dma_fault *faults, size_t max, uint64_t *lost);
+void vfio_no_routes(struct backend *be, struct dma_port *port, const struct peer_routes *routes);
+
 /* What tells a real device's port from others. */
 extern const struct port_ops vfio_port_ops;
 
