@@ -58,21 +58,33 @@ static bool report(const struct tool_verb *verb, const struct ts_pci_abilities *
 	return true;
 }
 
-int bind_run(const struct tool_verb *verb, int argc, char **argv)
+/* What both verbs do: @change the driver, and say what came of it. An exit status. */
+static int change_driver(const struct tool_verb *verb, int argc, char **argv,
+			 int (*change)(const char *address, unsigned int flags),
+			 struct ts_pci_abilities *now)
 {
-	struct ts_pci_abilities before, now;
+	struct ts_pci_abilities before;
 	const char *address;
 	unsigned int flags;
 	int code;
 
+	*now = (struct ts_pci_abilities){0};
 	if (!read_arguments(verb, argc, argv, &address, &flags, &code))
 		return code;
-	if (ts_pci_probe(address, &before) || ts_pci_bind(address, flags)) {
-		tool_say_dma("bind");
+	if (ts_pci_probe(address, &before) || change(address, flags)) {
+		tool_say_dma("%s", verb->name);
 		return TOOL_FAILED;
 	}
-	if (!report(verb, &before, &now))
-		return TOOL_FAILED;
+	return report(verb, &before, now) ? TOOL_DONE : TOOL_FAILED;
+}
+
+int bind_run(const struct tool_verb *verb, int argc, char **argv)
+{
+	struct ts_pci_abilities now;
+	int code = change_driver(verb, argc, argv, ts_pci_bind, &now);
+
+	if (code != TOOL_DONE || !*now.address)
+		return code;
 	if (now.noiommu)
 		printf("there is NO IOMMU, and nothing keeps the device from any memory of the "
 		       "machine: UNSAFE, open it as vfio-noiommu:%s\n",
@@ -88,16 +100,7 @@ int bind_run(const struct tool_verb *verb, int argc, char **argv)
 
 int unbind_run(const struct tool_verb *verb, int argc, char **argv)
 {
-	struct ts_pci_abilities before, now;
-	const char *address;
-	unsigned int flags;
-	int code;
+	struct ts_pci_abilities now;
 
-	if (!read_arguments(verb, argc, argv, &address, &flags, &code))
-		return code;
-	if (ts_pci_probe(address, &before) || ts_pci_unbind(address, flags)) {
-		tool_say_dma("unbind");
-		return TOOL_FAILED;
-	}
-	return report(verb, &before, &now) ? TOOL_DONE : TOOL_FAILED;
+	return change_driver(verb, argc, argv, ts_pci_unbind, &now);
 }

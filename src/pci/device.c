@@ -173,16 +173,22 @@ static bool is_register(uint64_t offset, size_t len)
 	return len <= 8 && is_power_of_two(len) && !(offset & (len - 1));
 }
 
+/* The real device behind @dev, if it can have such a BAR. */
+static int bar_device(struct dma_dev *dev, unsigned int bar, struct vfio_device **device)
+{
+	int err = pci_device(dev, device);
+
+	return !err && bar >= VFIO_BARS ? no_bar(dev, bar) : err;
+}
+
 int ts_pci_read_bar(struct dma_dev *dev, unsigned int bar, uint64_t offset, void *buf, size_t len)
 {
 	struct vfio_device *device;
 	uint64_t value;
-	int err = pci_device(dev, &device);
+	int err = bar_device(dev, bar, &device);
 
 	if (err)
 		return err;
-	if (bar >= VFIO_BARS)
-		return no_bar(dev, bar);
 	if (!is_register(offset, len))
 		return vfio_device_read(device, bar, offset, buf, len);
 	err = vfio_reg_read(device, bar, offset, &value, (unsigned int)len);
@@ -198,12 +204,10 @@ int ts_pci_write_bar(struct dma_dev *dev, unsigned int bar, uint64_t offset, con
 {
 	struct vfio_device *device;
 	uint64_t value = 0;
-	int err = pci_device(dev, &device);
+	int err = bar_device(dev, bar, &device);
 
 	if (err)
 		return err;
-	if (bar >= VFIO_BARS)
-		return no_bar(dev, bar);
 	if (!is_register(offset, len))
 		return vfio_device_write(device, bar, offset, buf, len);
 	memcpy(&value, buf, len);

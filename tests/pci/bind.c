@@ -7,21 +7,6 @@
 #define BDF "0000:01:00.0"
 #define OVERRIDE "sys/bus/pci/devices/" BDF "/driver_override"
 
-static int setup(void **state)
-{
-	(void)state;
-	fake_machine_new();
-	fake_function(BDF, "0x010802\n", "nvme", 7);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	fake_machine_free();
-	return 0;
-}
-
 static void as_it_was(void)
 {
 	assert_string_equal(fake_driver(BDF), "nvme");
@@ -203,19 +188,19 @@ static void open_by_its_own_file(void **state)
 int main(void)
 {
 	const struct CMUnitTest units[] = {
-		cmocka_unit_test_setup_teardown(there_and_back, setup, teardown),
-		cmocka_unit_test_setup_teardown(without_a_driver, setup, teardown),
-		cmocka_unit_test_setup_teardown(bad_calls, setup, teardown),
-		cmocka_unit_test_setup_teardown(no_vfio, setup, teardown),
-		cmocka_unit_test_setup_teardown(no_iommu, setup, teardown),
-		cmocka_unit_test_setup_teardown(no_permission, setup, teardown),
-		cmocka_unit_test_setup_teardown(unbind_refused, setup, teardown),
-		cmocka_unit_test_setup_teardown(bind_refused, setup, teardown),
-		cmocka_unit_test_setup_teardown(nothing_can_be_undone, setup, teardown),
-		cmocka_unit_test_setup_teardown(unbind_from_vfio_refused, setup, teardown),
-		cmocka_unit_test_setup_teardown(taken_again, setup, teardown),
-		cmocka_unit_test_setup_teardown(open_elsewhere, setup, teardown),
-		cmocka_unit_test_setup_teardown(open_by_its_own_file, setup, teardown),
+		cmocka_unit_test_setup_teardown(there_and_back, fake_drive_setup, fake_machine_teardown),
+		cmocka_unit_test_setup_teardown(without_a_driver, fake_drive_setup, fake_machine_teardown),
+		cmocka_unit_test_setup_teardown(bad_calls, fake_drive_setup, fake_machine_teardown),
+		cmocka_unit_test_setup_teardown(no_vfio, fake_drive_setup, fake_machine_teardown),
+		cmocka_unit_test_setup_teardown(no_iommu, fake_drive_setup, fake_machine_teardown),
+		cmocka_unit_test_setup_teardown(no_permission, fake_drive_setup, fake_machine_teardown),
+		cmocka_unit_test_setup_teardown(unbind_refused, fake_drive_setup, fake_machine_teardown),
+		cmocka_unit_test_setup_teardown(bind_refused, fake_drive_setup, fake_machine_teardown),
+		cmocka_unit_test_setup_teardown(nothing_can_be_undone, fake_drive_setup, fake_machine_teardown),
+		cmocka_unit_test_setup_teardown(unbind_from_vfio_refused, fake_drive_setup, fake_machine_teardown),
+		cmocka_unit_test_setup_teardown(taken_again, fake_drive_setup, fake_machine_teardown),
+		cmocka_unit_test_setup_teardown(open_elsewhere, fake_drive_setup, fake_machine_teardown),
+		cmocka_unit_test_setup_teardown(open_by_its_own_file, fake_drive_setup, fake_machine_teardown),
 	};
 
 	return cmocka_run_group_tests(units, NULL, NULL);

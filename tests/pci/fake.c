@@ -435,6 +435,21 @@ void fake_machine_free(void)
 	vfio_kernel = real;
 }
 
+int fake_drive_setup(void **state)
+{
+	(void)state;
+	fake_machine_new();
+	fake_function("0000:01:00.0", "0x010802\n", "nvme", 7);
+	return 0;
+}
+
+int fake_machine_teardown(void **state)
+{
+	(void)state;
+	fake_machine_free();
+	return 0;
+}
+
 void fake_device_new(void)
 {
 	const uint32_t rw = VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE;

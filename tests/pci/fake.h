@@ -30,6 +30,9 @@ void fake_machine_free(void);
 void fake_shell(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* A file, with its folders. */
 void fake_file(const char *path, const char *text);
+/* A machine with a drive that its own driver has, for a test to begin with, and its end. */
+int fake_drive_setup(void **state);
+int fake_machine_teardown(void **state);
 /* What a file of one line says; "" if it is not there. */
 const char *fake_read(const char *path);
 /* A function on the root bus, with a driver ("" for none) and an IOMMU group (-1 for none). */

@@ -7,20 +7,11 @@
 
 static int setup(void **state)
 {
-	(void)state;
-	fake_machine_new();
-	fake_function(BDF, "0x010802\n", "nvme", 7);
+	fake_drive_setup(state);
 	/* Of somebody else, and in use: it must not matter. */
 	fake_shell("mkdir -p sys/devices/pci0000:00/0000:02:00.0/block/sda/holders/md9 && "
 		   "ln -s ../../devices/pci0000:00/0000:02:00.0/block/sda sys/class/block/sda");
 	fake_file("sys/class/block/sda/dev", "8:0\n");
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	fake_machine_free();
 	return 0;
 }
 
@@ -212,20 +203,20 @@ static void many_mounts(void **state)
 int main(void)
 {
 	const struct CMUnitTest units[] = {
-		cmocka_unit_test_setup_teardown(idle_disk, setup, teardown),
-		cmocka_unit_test_setup_teardown(mounted_partition, setup, teardown),
-		cmocka_unit_test_setup_teardown(mounted_by_source, setup, teardown),
-		cmocka_unit_test_setup_teardown(swap, setup, teardown),
-		cmocka_unit_test_setup_teardown(held, setup, teardown),
-		cmocka_unit_test_setup_teardown(open_exclusively, setup, teardown),
-		cmocka_unit_test_setup_teardown(not_to_be_told, setup, teardown),
-		cmocka_unit_test_setup_teardown(name_with_a_slash, setup, teardown),
-		cmocka_unit_test_setup_teardown(several_paths, setup, teardown),
-		cmocka_unit_test_setup_teardown(network, setup, teardown),
-		cmocka_unit_test_setup_teardown(console, setup, teardown),
-		cmocka_unit_test_setup_teardown(bridge, setup, teardown),
-		cmocka_unit_test_setup_teardown(screen, setup, teardown),
-		cmocka_unit_test_setup_teardown(many_mounts, setup, teardown),
+		cmocka_unit_test_setup_teardown(idle_disk, setup, fake_machine_teardown),
+		cmocka_unit_test_setup_teardown(mounted_partition, setup, fake_machine_teardown),
+		cmocka_unit_test_setup_teardown(mounted_by_source, setup, fake_machine_teardown),
+		cmocka_unit_test_setup_teardown(swap, setup, fake_machine_teardown),
+		cmocka_unit_test_setup_teardown(held, setup, fake_machine_teardown),
+		cmocka_unit_test_setup_teardown(open_exclusively, setup, fake_machine_teardown),
+		cmocka_unit_test_setup_teardown(not_to_be_told, setup, fake_machine_teardown),
+		cmocka_unit_test_setup_teardown(name_with_a_slash, setup, fake_machine_teardown),
+		cmocka_unit_test_setup_teardown(several_paths, setup, fake_machine_teardown),
+		cmocka_unit_test_setup_teardown(network, setup, fake_machine_teardown),
+		cmocka_unit_test_setup_teardown(console, setup, fake_machine_teardown),
+		cmocka_unit_test_setup_teardown(bridge, setup, fake_machine_teardown),
+		cmocka_unit_test_setup_teardown(screen, setup, fake_machine_teardown),
+		cmocka_unit_test_setup_teardown(many_mounts, setup, fake_machine_teardown),
 	};
 
 	return cmocka_run_group_tests(units, NULL, NULL);

@@ -5,21 +5,6 @@
 #define BDF "0000:01:00.0"
 #define AT "sys/bus/pci/devices/" BDF "/"
 
-static int setup(void **state)
-{
-	(void)state;
-	fake_machine_new();
-	fake_function(BDF, "0x010802\n", "nvme", 7);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	fake_machine_free();
-	return 0;
-}
-
 static void bare(void **state)
 {
 	struct ts_pci_abilities a;
@@ -195,12 +180,12 @@ static void resources(void **state)
 int main(void)
 {
 	const struct CMUnitTest units[] = {
-		cmocka_unit_test_setup_teardown(bare, setup, teardown),
-		cmocka_unit_test_setup_teardown(no_group, setup, teardown),
-		cmocka_unit_test_setup_teardown(blockers, setup, teardown),
-		cmocka_unit_test_setup_teardown(files, setup, teardown),
-		cmocka_unit_test_setup_teardown(config, setup, teardown),
-		cmocka_unit_test_setup_teardown(resources, setup, teardown),
+		cmocka_unit_test_setup_teardown(bare, fake_drive_setup, fake_machine_teardown),
+		cmocka_unit_test_setup_teardown(no_group, fake_drive_setup, fake_machine_teardown),
+		cmocka_unit_test_setup_teardown(blockers, fake_drive_setup, fake_machine_teardown),
+		cmocka_unit_test_setup_teardown(files, fake_drive_setup, fake_machine_teardown),
+		cmocka_unit_test_setup_teardown(config, fake_drive_setup, fake_machine_teardown),
+		cmocka_unit_test_setup_teardown(resources, fake_drive_setup, fake_machine_teardown),
 	};
 
 	return cmocka_run_group_tests(units, NULL, NULL);

@@ -116,4 +116,22 @@ static inline int dma_unmap(int fd, uint64_t iova, uint64_t size, uint64_t *unma
 	return err;
 }
 
+/* Everything was closed, and the kernel has all memory back; 16 pages of the test's go too. */
+static inline void stop_with(uint8_t *memory)
+{
+	assert_int_equal(fake_open_files(), 0);
+	assert_int_equal(fake_locked(), 0);
+	fake_stop();
+	munmap(memory, 16 * PAGE);
+}
+
+/* A card whose interrupts have a window below 4 GiB. */
+static inline int plug_card(void)
+{
+	static const struct fake_window msi = {0xfee00000, 0xfeefffff};
+
+	return fake_plug(&(struct fake_function){
+		.bdf = BDF, .group = 7, .reserved = &msi, .nr_reserved = 1});
+}
+
 #endif

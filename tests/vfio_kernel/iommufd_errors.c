@@ -10,11 +10,8 @@ struct fixture {
 
 static void open_fixture(struct fixture *fx, const struct fake_options *options)
 {
-	static const struct fake_window msi = {0xfee00000, 0xfeefffff};
-
 	start(options);
-	fx->function = fake_plug(&(struct fake_function){
-		.bdf = BDF, .group = 7, .reserved = &msi, .nr_reserved = 1});
+	fx->function = plug_card();
 	fx->iommufd = vfio_open("/dev/iommu", O_RDWR);
 	fx->cdev = vfio_open("/dev/vfio/devices/vfio0", O_RDWR);
 	assert_true(fx->iommufd >= 0 && fx->cdev >= 0);
@@ -28,10 +25,7 @@ static void close_fixture(struct fixture *fx)
 {
 	vfio_kernel->close(fx->cdev);
 	vfio_kernel->close(fx->iommufd);
-	assert_int_equal(fake_open_files(), 0);
-	assert_int_equal(fake_locked(), 0);
-	fake_stop();
-	munmap(fx->memory, 16 * PAGE);
+	stop_with(fx->memory);
 }
 
 static void test_reach(void **state)

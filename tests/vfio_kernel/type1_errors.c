@@ -13,11 +13,8 @@ struct fixture {
 
 static void open_fixture(struct fixture *fx, const struct fake_options *options)
 {
-	static const struct fake_window msi = {0xfee00000, 0xfeefffff};
-
 	start(options);
-	fx->function = fake_plug(&(struct fake_function){
-		.bdf = BDF, .group = 7, .reserved = &msi, .nr_reserved = 1});
+	fx->function = plug_card();
 	fx->container = vfio_open("/dev/vfio/vfio", O_RDWR);
 	fx->group = vfio_open("/dev/vfio/7", O_RDWR);
 	assert_true(fx->container >= 0 && fx->group >= 0);
@@ -31,10 +28,7 @@ static void close_fixture(struct fixture *fx)
 {
 	vfio_kernel->close(fx->group);
 	vfio_kernel->close(fx->container);
-	assert_int_equal(fake_open_files(), 0);
-	assert_int_equal(fake_locked(), 0);
-	fake_stop();
-	munmap(fx->memory, 16 * PAGE);
+	stop_with(fx->memory);
 }
 
 static void test_map_errors(void **state)

@@ -8,9 +8,12 @@
 
 struct two {
 	struct card first, second; /* in spaces of their own */
+	uint8_t *memory;
+	size_t pages;
+	struct dma_iova_state from, to; /* so long, of either */
 };
 
-static void two_open(struct two *two, void **state)
+static void two_open(struct two *two, void **state, size_t pages)
 {
 	char uri[64];
 
@@ -22,6 +25,10 @@ static void two_open(struct two *two, void **state)
 		fail_msg("%s", dma_last_error());
 	two->second.space = dma_dev_space(two->second.dev);
 	assert_int_equal(dma_set_mask_and_coherent(two->second.dev, DMA_BIT_MASK(64)), 0);
+	two->memory = pages_new(pages);
+	two->pages = pages;
+	two->from = reserve(&two->first, pages * PAGE);
+	two->to = reserve(&two->second, pages * PAGE);
 	fake_forget();
 }
 
@@ -30,6 +37,7 @@ static void two_close(struct two *two)
 	assert_int_equal(stats_of(&two->second).misuse, 0);
 	dma_dev_close(two->second.dev);
 	card_close(&two->first, 0);
+	pages_free(two->memory, two->pages);
 }
 
 static int link_from(struct two *two, struct dma_iova_state *to, size_t offset, dma_addr_t addr,
@@ -41,111 +49,92 @@ static int link_from(struct two *two, struct dma_iova_state *to, size_t offset, 
 
 static void test_whole_maps(void **state)
 {
-	uint8_t *memory = pages_new(8);
-	struct dma_iova_state from, to;
 	struct two two;
 	size_t copies;
 
-	two_open(&two, state);
+	two_open(&two, state, 8);
 	copies = is_iommufd(&two.first) ? 1 : 0;
-	from = reserve(&two.first, 8 * PAGE);
-	to = reserve(&two.second, 8 * PAGE);
-	link_at(&two.first, &from, 0, memory, 8 * PAGE);
-	sync_at(&two.first, &from, 0, 8 * PAGE);
-	assert_int_equal(link_from(&two, &to, 0, from.addr, 8 * PAGE), 0);
+	link_at(&two.first, &two.from, 0, two.memory, 8 * PAGE);
+	sync_at(&two.first, &two.from, 0, 8 * PAGE);
+	assert_int_equal(link_from(&two, &two.to, 0, two.from.addr, 8 * PAGE), 0);
 	assert_int_equal(fake_count(UAPI_IOAS_COPY), copies);
-	sync_at(&two.second, &to, 0, 8 * PAGE);
+	sync_at(&two.second, &two.to, 0, 8 * PAGE);
 	assert_int_equal(fake_maps(), 1 + !copies);
-	assert_reaches(&two.second, to.addr, memory, 8 * PAGE);
+	assert_reaches(&two.second, two.to.addr, two.memory, 8 * PAGE);
 	/* Either may go first. */
-	destroy(&two.first, &from, 8 * PAGE);
-	assert_refused(&two.first, from.addr, 8 * PAGE);
-	assert_reaches(&two.second, to.addr, memory, 8 * PAGE);
-	destroy(&two.second, &to, 8 * PAGE);
-	assert_refused(&two.second, to.addr, 8 * PAGE);
+	destroy(&two.first, &two.from, 8 * PAGE);
+	assert_refused(&two.first, two.from.addr, 8 * PAGE);
+	assert_reaches(&two.second, two.to.addr, two.memory, 8 * PAGE);
+	destroy(&two.second, &two.to, 8 * PAGE);
+	assert_refused(&two.second, two.to.addr, 8 * PAGE);
 	two_close(&two);
-	pages_free(memory, 8);
 }
 
 /* Over several maps, and by parts of them: what is not alike is mapped by the sync. */
 static void test_other_runs(void **state)
 {
-	uint8_t *memory = pages_new(8);
-	struct dma_iova_state from, to;
 	struct two two;
 
-	two_open(&two, state);
-	from = reserve(&two.first, 8 * PAGE);
-	to = reserve(&two.second, 8 * PAGE);
+	two_open(&two, state, 8);
 	for (size_t i = 0; i < 8; i += 2)
-		link_at(&two.first, &from, i * PAGE, memory + (6 - i) * PAGE, 2 * PAGE);
-	sync_at(&two.first, &from, 0, 4 * PAGE);
-	assert_int_equal(link_from(&two, &to, 0, from.addr + PAGE, 7 * PAGE), 0);
-	sync_at(&two.second, &to, 0, 7 * PAGE);
-	assert_reaches(&two.second, to.addr, memory + 7 * PAGE, PAGE);
+		link_at(&two.first, &two.from, i * PAGE, two.memory + (6 - i) * PAGE, 2 * PAGE);
+	sync_at(&two.first, &two.from, 0, 4 * PAGE);
+	assert_int_equal(link_from(&two, &two.to, 0, two.from.addr + PAGE, 7 * PAGE), 0);
+	sync_at(&two.second, &two.to, 0, 7 * PAGE);
+	assert_reaches(&two.second, two.to.addr, two.memory + 7 * PAGE, PAGE);
 	for (size_t i = 1; i < 7; i += 2)
-		assert_reaches(&two.second, to.addr + i * PAGE, memory + (5 - i) * PAGE, 2 * PAGE);
-	assert_refused(&two.second, to.addr + 7 * PAGE, PAGE);
-	destroy(&two.second, &to, 7 * PAGE);
-	assert_refused(&two.second, to.addr, 8 * PAGE);
-	destroy(&two.first, &from, 8 * PAGE);
+		assert_reaches(&two.second, two.to.addr + i * PAGE, two.memory + (5 - i) * PAGE,
+			       2 * PAGE);
+	assert_refused(&two.second, two.to.addr + 7 * PAGE, PAGE);
+	destroy(&two.second, &two.to, 7 * PAGE);
+	assert_refused(&two.second, two.to.addr, 8 * PAGE);
+	destroy(&two.first, &two.from, 8 * PAGE);
 	two_close(&two);
-	pages_free(memory, 8);
 }
 
 /* The kernel refuses a copy: the sync maps. */
 static void test_copy_fails(void **state)
 {
-	uint8_t *memory = pages_new(2);
-	struct dma_iova_state from, to;
 	struct two two;
 
-	two_open(&two, state);
-	from = reserve(&two.first, 2 * PAGE);
-	to = reserve(&two.second, 2 * PAGE);
-	link_at(&two.first, &from, 0, memory, 2 * PAGE);
-	sync_at(&two.first, &from, 0, 2 * PAGE);
+	two_open(&two, state, 2);
+	link_at(&two.first, &two.from, 0, two.memory, 2 * PAGE);
+	sync_at(&two.first, &two.from, 0, 2 * PAGE);
 	fake_fail(UAPI_IOAS_COPY, 1, -ENOMEM);
-	assert_int_equal(link_from(&two, &to, 0, from.addr, 2 * PAGE), 0);
-	assert_refused(&two.second, to.addr, 2 * PAGE);
-	sync_at(&two.second, &to, 0, 2 * PAGE);
-	assert_reaches(&two.second, to.addr, memory, 2 * PAGE);
-	destroy(&two.second, &to, 2 * PAGE);
-	destroy(&two.first, &from, 2 * PAGE);
+	assert_int_equal(link_from(&two, &two.to, 0, two.from.addr, 2 * PAGE), 0);
+	assert_refused(&two.second, two.to.addr, 2 * PAGE);
+	sync_at(&two.second, &two.to, 0, 2 * PAGE);
+	assert_reaches(&two.second, two.to.addr, two.memory, 2 * PAGE);
+	destroy(&two.second, &two.to, 2 * PAGE);
+	destroy(&two.first, &two.from, 2 * PAGE);
 	two_close(&two);
-	pages_free(memory, 2);
 }
 
 static void test_refused(void **state)
 {
-	uint8_t *memory = pages_new(2);
-	struct dma_iova_state from, to;
 	struct two two;
 
-	two_open(&two, state);
-	from = reserve(&two.first, 2 * PAGE);
-	to = reserve(&two.second, 2 * PAGE);
-	link_at(&two.first, &from, 0, memory, PAGE);
+	two_open(&two, state, 2);
+	link_at(&two.first, &two.from, 0, two.memory, PAGE);
 	dma_clear_error();
-	assert_int_equal(link_from(&two, &to, 0, from.addr, 2 * PAGE), -ENOENT);
+	assert_int_equal(link_from(&two, &two.to, 0, two.from.addr, 2 * PAGE), -ENOENT);
 	assert_string_not_equal(dma_last_error(), "");
-	assert_int_equal(link_from(&two, &to, 0, from.addr, 0), -EINVAL);
-	assert_int_equal(link_from(&two, &to, 0, UINT64_MAX - 10, PAGE), -EINVAL);
-	assert_int_equal(link_from(&two, &to, 2 * PAGE, from.addr, PAGE), -ERANGE);
+	assert_int_equal(link_from(&two, &two.to, 0, two.from.addr, 0), -EINVAL);
+	assert_int_equal(link_from(&two, &two.to, 0, UINT64_MAX - 10, PAGE), -EINVAL);
+	assert_int_equal(link_from(&two, &two.to, 2 * PAGE, two.from.addr, PAGE), -ERANGE);
 	base_alloc_fail(1);
-	assert_int_equal(link_from(&two, &to, 0, from.addr, PAGE), -ENOMEM);
+	assert_int_equal(link_from(&two, &two.to, 0, two.from.addr, PAGE), -ENOMEM);
 	base_alloc_fail(0);
 	assert_int_equal(fake_count(0), 0);
 	/* Pending is linked all the same. */
-	assert_int_equal(link_from(&two, &to, 0, from.addr, PAGE), 0);
-	assert_int_equal(link_from(&two, &to, 0, from.addr, PAGE), -EADDRINUSE);
-	sync_at(&two.second, &to, 0, PAGE);
-	assert_reaches(&two.second, to.addr, memory, PAGE);
-	assert_refused(&two.first, from.addr, PAGE);
-	destroy(&two.second, &to, PAGE);
-	destroy(&two.first, &from, PAGE);
+	assert_int_equal(link_from(&two, &two.to, 0, two.from.addr, PAGE), 0);
+	assert_int_equal(link_from(&two, &two.to, 0, two.from.addr, PAGE), -EADDRINUSE);
+	sync_at(&two.second, &two.to, 0, PAGE);
+	assert_reaches(&two.second, two.to.addr, two.memory, PAGE);
+	assert_refused(&two.first, two.from.addr, PAGE);
+	destroy(&two.second, &two.to, PAGE);
+	destroy(&two.first, &two.from, PAGE);
 	two_close(&two);
-	pages_free(memory, 2);
 }
 
 /* A buffer that stands for memory is one device's alone. */
