@@ -15,8 +15,9 @@ int dma_debug_check(struct dma_space *space)
 	if (err)
 		return err;
 	if (!space->be->observer)
-		return base_error(-EOPNOTSUPP,
-				  "the space has no misuse checks; open its device with debug=on, or "
-				  "with TWOSTEP_DEBUG=1 in the environment");
+		return base_error(
+			-EOPNOTSUPP,
+			"the space has no misuse checks; open its device with debug=on, or "
+			"with TWOSTEP_DEBUG=1 in the environment");
 	return debug_check(space->be->observer);
 }

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * From a URI to a device. Everything that can be opened stands in the tables of
- * this file: a new backend, model or option is a line here.
+ * From a URI to a device. Every backend and every model stands in the tables of this file,
+ * every option in those of options.c: a new one is a line there.
  */
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include <twostep/device.h>
 
@@ -14,323 +13,13 @@
 #include "backend/vfio/vfio.h"
 #include "debug/debug.h"
 #include "dma/lazy.h"
-#include "open/open.h"
+#include "open/options.h"
 #include "softdev/softdev.h"
-#include "topology/topology.h"
-
-#define MAX_WINDOWS 8
-/* What the kernel keeps for itself of a real device's addresses. */
-#define HARDWARE_WINDOWS (VFIO_MAX_RANGES + 1)
-
-/* What a URI asks for, with the defaults of whatever it does not say. */
-struct request {
-	const struct uri *uri;
-	const struct scheme *scheme;
-	const struct model *model;
-	struct soft_options soft;
-	struct port_options port;
-	uint64_t bus_limit;
-	bool untrusted;
-	bool ahead;
-	enum dma_bouncing bouncing;
-	bool lazy;
-	bool debug;
-	bool thread;
-	const char *pci;
-	const char *topology;
-	struct iova_window windows[MAX_WINDOWS + DMA_PLACE_WINDOWS + HARDWARE_WINDOWS];
-	size_t nr_windows;
-};
-
-struct model {
-	const char *name;
-	int (*create)(struct dma_port *port, bool own_thread, void **model);
-	const struct dma_model_ops *stepped;
-	const struct dma_model_ops *threaded;
-};
-
-enum scope {
-	OF_SPACE, /* said once, by the device that makes the space */
-	OF_DEVICE,
-	OF_MODEL, /* a device of some model */
-};
-
-struct option {
-	const char *key;
-	enum scope scope;
-	const char *values; /* for the error text */
-	/* 0; -EINVAL or -ERANGE: the value is wrong. */
-	int (*read)(struct request *request, const char *value);
-};
-
-struct scheme {
-	const char *name;
-	int (*create)(const struct request *request, struct backend **be);
-	bool hardware; /* the first word is a function's address on the PCI bus */
-	const struct model *models;
-	size_t nr_models;
-	const struct option *const *options;
-	size_t nr_options;
-};
 
 /* Models. */
 
 static const struct model models[] = {
 	{"copy", softdev_copy_create, &softdev_copy_ops, &softdev_copy_thread_ops},
-};
-
-/* Options. What readers say of a value is replaced by value_error(), which knows more. */
-
-static int read_pgtable(struct request *request, const char *value)
-{
-	for (size_t i = 0; i < pgt_nr_formats; i++) {
-		if (!strcmp(value, pgt_format_name(pgt_formats[i]))) {
-			request->soft.format = pgt_formats[i];
-			return 0;
-		}
-	}
-	return -EINVAL;
-}
-
-static int read_absent(struct request *request, const char *value)
-{
-	request->soft.absent_cache = !strcmp(value, "cache");
-	return request->soft.absent_cache || !strcmp(value, "off") ? 0 : -EINVAL;
-}
-
-static int read_inval_ns(struct request *request, const char *value)
-{
-	uint64_t ns;
-	int err = uri_number(value, 0, 1000000000, &ns);
-
-	if (!err)
-		request->soft.inval_ns = (uint32_t)ns;
-	return err;
-}
-
-static int read_inval(struct request *request, const char *value)
-{
-	for (size_t i = 0; i < soft_nr_inval_presets; i++) {
-		if (!strcmp(value, soft_inval_presets[i].name)) {
-			request->soft.inval_ns = soft_inval_presets[i].ns;
-			return 0;
-		}
-	}
-	return -EINVAL;
-}
-
-static int read_tables(struct request *request, const char *value)
-{
-	return uri_number(value, 4, 16777216, &request->soft.max_tables);
-}
-
-static int read_lazy(struct request *request, const char *value)
-{
-	request->lazy = !strcmp(value, "on");
-	return request->lazy || !strcmp(value, "off") ? 0 : -EINVAL;
-}
-
-static int read_power_of_two(const char *value, uint64_t max, unsigned int *out)
-{
-	uint64_t n;
-	int err = uri_number(value, 1, max, &n);
-
-	if (err || !is_power_of_two(n))
-		return -EINVAL;
-	*out = (unsigned int)n;
-	return 0;
-}
-
-static int read_iotlb(struct request *request, const char *value)
-{
-	return read_power_of_two(value, 65536, &request->port.iotlb_entries);
-}
-
-static int read_ways(struct request *request, const char *value)
-{
-	return read_power_of_two(value, 16, &request->port.iotlb_ways);
-}
-
-static int read_mask(struct request *request, const char *value)
-{
-	uint64_t bits;
-	int err = uri_number(value, 13, 64, &bits);
-
-	if (!err)
-		request->bus_limit = DMA_BIT_MASK(bits);
-	return err;
-}
-
-static int read_untrusted(struct request *request, const char *value)
-{
-	request->untrusted = true;
-	return *value ? -EINVAL : 0;
-}
-
-static int read_map(struct request *request, const char *value)
-{
-	request->ahead = !strcmp(value, "ahead");
-	return request->ahead || !strcmp(value, "each") ? 0 : -EINVAL;
-}
-
-static int read_bounce(struct request *request, const char *value)
-{
-	static const struct {
-		const char *name;
-		enum dma_bouncing bouncing;
-	} ways[] = {
-		{"auto", BOUNCE_AS_NEEDED},
-		{"force", BOUNCE_ALWAYS},
-		{"off", BOUNCE_NEVER},
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(ways); i++) {
-		if (!strcmp(value, ways[i].name)) {
-			request->bouncing = ways[i].bouncing;
-			return 0;
-		}
-	}
-	return -EINVAL;
-}
-
-static int read_debug(struct request *request, const char *value)
-{
-	request->debug = !strcmp(value, "on");
-	return request->debug || !strcmp(value, "off") ? 0 : -EINVAL;
-}
-
-static int read_coherent(struct request *request, const char *value)
-{
-	request->port.noncoherent = !strcmp(value, "off");
-	return request->port.noncoherent || !strcmp(value, "on") ? 0 : -EINVAL;
-}
-
-static int read_thread(struct request *request, const char *value)
-{
-	request->thread = !strcmp(value, "on");
-	return request->thread || !strcmp(value, "off") ? 0 : -EINVAL;
-}
-
-static int read_pci(struct request *request, const char *value)
-{
-	request->pci = value;
-	request->port.peers = true;
-	return topology_is_name(value) ? 0 : -EINVAL;
-}
-
-static int read_topology(struct request *request, const char *value)
-{
-	request->topology = value;
-	return access(value, R_OK) ? -EINVAL : 0;
-}
-
-/* FIRST-LAST, more of them joined by '+'. */
-static int read_reserved(struct request *request, const char *value)
-{
-	char text[URI_MAX_LENGTH + 1], *rest = text;
-	uint64_t first_addr, last_addr;
-
-	snprintf(text, sizeof(text), "%s", value);
-	while (rest) {
-		char *window = strsep(&rest, "+"), *last = strchr(window, '-');
-		if (!last || request->nr_windows == MAX_WINDOWS)
-			return -EINVAL;
-		*last++ = '\0';
-		if (uri_number(window, 0, UINT64_MAX, &first_addr) ||
-		    uri_number(last, first_addr, UINT64_MAX, &last_addr))
-			return -EINVAL;
-		request->windows[request->nr_windows] = (struct iova_window){
-			.first_pfn = first_addr >> GRANULE_SHIFT,
-			.last_pfn = last_addr >> GRANULE_SHIFT,
-		};
-		request->nr_windows++;
-	}
-	return 0;
-}
-
-static const struct option opt_pgtable = {"pgtable", OF_SPACE, NULL, read_pgtable};
-static const struct option opt_absent = {"absent", OF_SPACE, "cache or off", read_absent};
-static const struct option opt_inval_ns = {
-	"inval_ns",
-	OF_SPACE,
-	"nanoseconds from 0 to 1000000000",
-	read_inval_ns,
-};
-static const struct option opt_inval = {"inval", OF_SPACE, NULL, read_inval};
-static const struct option opt_tables = {
-	"tables",
-	OF_SPACE,
-	"a number of table pages from 4 to 16M",
-	read_tables,
-};
-static const struct option opt_lazy = {"lazy", OF_SPACE, "on or off", read_lazy};
-static const struct option opt_iotlb = {
-	"iotlb",
-	OF_DEVICE,
-	"a power of two of entries, 1 to 65536",
-	read_iotlb,
-};
-static const struct option opt_ways = {"ways", OF_DEVICE, "a power of two, 1 to 16", read_ways};
-static const struct option opt_mask = {
-	"mask",
-	OF_DEVICE,
-	"the bus's address bits, 13 to 64",
-	read_mask,
-};
-static const struct option opt_untrusted = {
-	"untrusted",
-	OF_DEVICE,
-	"no value at all",
-	read_untrusted,
-};
-static const struct option opt_bounce = {
-	"bounce",
-	OF_DEVICE,
-	"auto, force or off",
-	read_bounce,
-};
-static const struct option opt_map = {"map", OF_DEVICE, "each or ahead", read_map};
-static const struct option opt_debug = {"debug", OF_SPACE, "on or off", read_debug};
-static const struct option opt_coherent = {"coherent", OF_DEVICE, "on or off", read_coherent};
-static const struct option opt_reserved = {
-	"reserved",
-	OF_DEVICE,
-	"FIRST-LAST addresses, up to 8 windows joined by +",
-	read_reserved,
-};
-static const struct option opt_pci = {
-	"pci",
-	OF_DEVICE,
-	"the name of an endpoint of the topology",
-	read_pci,
-};
-static const struct option opt_topology = {
-	"topology",
-	OF_DEVICE,
-	"a file that can be read",
-	read_topology,
-};
-static const struct option opt_thread = {"thread", OF_MODEL, "on or off", read_thread};
-
-static const struct option *const soft_scheme_options[] = {
-	&opt_pgtable, &opt_absent,   &opt_inval_ns,  &opt_inval,    &opt_tables, &opt_lazy,
-	&opt_iotlb,   &opt_ways,     &opt_untrusted, &opt_coherent, &opt_bounce, &opt_map,
-	&opt_mask,    &opt_reserved, &opt_pci,	     &opt_topology, &opt_debug,	 &opt_thread,
-};
-
-static const struct option *const direct_scheme_options[] = {
-	&opt_bounce, &opt_map, &opt_mask, &opt_pci, &opt_topology, &opt_debug, &opt_thread,
-};
-
-static const struct option *const vfio_scheme_options[] = {
-	&opt_untrusted, &opt_bounce, &opt_map,	    &opt_mask,
-	&opt_reserved,	&opt_pci,    &opt_topology, &opt_debug,
-};
-
-static const struct option *const noiommu_scheme_options[] = {
-	&opt_bounce,
-	&opt_mask,
-	&opt_debug,
 };
 
 /* Schemes. */
@@ -362,47 +51,34 @@ static int create_noiommu(const struct request *request, struct backend **be)
 	return noiommu_backend_create(be);
 }
 
-#define VFIO_SCHEME(name)                                              \
-	{                                                              \
-		name, create_vfio, true, NULL, 0, vfio_scheme_options, \
-			ARRAY_SIZE(vfio_scheme_options)                \
+#define VFIO_SCHEME(name)                                          \
+	{                                                          \
+		name, create_vfio, true, NULL, 0, &options_of_vfio \
 	}
 
 static const struct scheme schemes[] = {
-	{"soft", create_soft, false, models, ARRAY_SIZE(models), soft_scheme_options,
-	 ARRAY_SIZE(soft_scheme_options)},
-	{"direct", create_direct, false, models, ARRAY_SIZE(models), direct_scheme_options,
-	 ARRAY_SIZE(direct_scheme_options)},
+	{"soft", create_soft, false, models, ARRAY_SIZE(models), &options_of_soft},
+	{"direct", create_direct, false, models, ARRAY_SIZE(models), &options_of_direct},
 	VFIO_SCHEME("vfio"),
 	VFIO_SCHEME("vfio-iommufd"),
 	VFIO_SCHEME("vfio-type1"),
-	{"vfio-noiommu", create_noiommu, true, NULL, 0, noiommu_scheme_options,
-	 ARRAY_SIZE(noiommu_scheme_options)},
+	{"vfio-noiommu", create_noiommu, true, NULL, 0, &options_of_noiommu},
 };
-
-/* Lists for error texts: names separated by commas. */
-
-static void add_name(char *list, size_t size, const char *name)
-{
-	size_t used = strlen(list);
-
-	snprintf(list + used, size - used, "%s%s", used ? ", " : "", name);
-}
 
 static __cold int scheme_error(const char *text, const struct uri *uri)
 {
 	char list[160] = "";
 
 	for (size_t i = 0; i < ARRAY_SIZE(schemes); i++)
-		add_name(list, sizeof(list), schemes[i].name);
+		option_add_name(list, sizeof(list), schemes[i].name);
 	return base_error(-EINVAL, "\"%.80s\": there is no scheme \"%.20s\"; there are: %s", text,
 			  uri->scheme, list);
 }
 
 static void list_options(const struct scheme *scheme, char *list, size_t size)
 {
-	for (size_t i = 0; i < scheme->nr_options; i++)
-		add_name(list, size, scheme->options[i]->key);
+	for (size_t i = 0; i < scheme->options->nr; i++)
+		option_add_name(list, size, scheme->options->list[i]->key);
 }
 
 static __cold int key_error(const struct request *request, const char *key)
@@ -419,35 +95,19 @@ static __cold int model_error(const struct scheme *scheme, const char *name)
 	char names[80] = "", options[240] = "";
 
 	for (size_t i = 0; i < scheme->nr_models; i++)
-		add_name(names, sizeof(names), scheme->models[i].name);
+		option_add_name(names, sizeof(names), scheme->models[i].name);
 	list_options(scheme, options, sizeof(options));
 	return base_error(-EINVAL, "%s: has no model or option \"%.60s\"; models: %s; options: %s",
 			  scheme->name, name, names, options);
-}
-
-static __cold int value_error(const struct request *request, const struct option *option,
-			      const char *value)
-{
-	char list[160] = "";
-
-	if (option->read == read_pgtable)
-		for (size_t i = 0; i < pgt_nr_formats; i++)
-			add_name(list, sizeof(list), pgt_format_name(pgt_formats[i]));
-	else if (option->read == read_inval)
-		for (size_t i = 0; i < soft_nr_inval_presets; i++)
-			add_name(list, sizeof(list), soft_inval_presets[i].name);
-	return base_error(-EINVAL, "%s: option %s cannot be \"%.60s\"; it takes %s",
-			  request->scheme->name, option->key, value,
-			  option->values ? option->values : list);
 }
 
 /* Reading. */
 
 static const struct option *find_option(const struct scheme *scheme, const char *key)
 {
-	for (size_t i = 0; i < scheme->nr_options; i++)
-		if (!strcmp(scheme->options[i]->key, key))
-			return scheme->options[i];
+	for (size_t i = 0; i < scheme->options->nr; i++)
+		if (!strcmp(scheme->options->list[i]->key, key))
+			return scheme->options->list[i];
 	return NULL;
 }
 
@@ -485,7 +145,7 @@ static int read_options(struct request *request, const struct uri *uri)
 					  request->scheme->name, option->key,
 					  request->scheme->name);
 		if (option->read(request, value))
-			return value_error(request, option, value);
+			return option_value_error(request, option, value);
 	}
 	if (request->scheme->hardware && !*uri->model)
 		return base_error(
@@ -649,25 +309,6 @@ int dma_dev_open(const char *text, struct dma_dev **dev)
 	return err;
 }
 
-/* Whether an option of the space says what the space is. */
-static bool agrees(const struct option *option, const struct request *request,
-		   const struct dma_space *space, const struct soft_options *is)
-{
-	const struct soft_options *said = &request->soft;
-
-	if (option == &opt_debug)
-		return request->debug == (space->be->observer != NULL);
-	if (option == &opt_lazy)
-		return request->lazy == space->lazy;
-	if (option == &opt_pgtable)
-		return said->format == is->format;
-	if (option == &opt_absent)
-		return said->absent_cache == is->absent_cache;
-	if (option == &opt_tables)
-		return said->max_tables == is->max_tables;
-	return said->inval_ns == is->inval_ns;
-}
-
 /* vfio: is any of the ways to an IOMMU. */
 static bool is_of(const struct scheme *scheme, const struct backend *be)
 {
@@ -689,7 +330,7 @@ static int check_space_options(const char *text, const struct request *request,
 	for (unsigned int i = 0; i < uri->nr_options; i++) {
 		const struct option *option = find_option(request->scheme, uri->options[i].key);
 
-		if (option->scope == OF_SPACE && !agrees(option, request, space, &is))
+		if (option->scope == OF_SPACE && !option_agrees(option, request, space, &is))
 			return base_error(-EINVAL,
 					  "%s: option %s belongs to the address space, which "
 					  "exists and is another; leave it out",
