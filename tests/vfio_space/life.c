@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Devices come, share a space, are refused and go; and so does a forked child. */
+#include <fcntl.h>
 #include <sys/wait.h>
 
 #include "setup.h"
@@ -71,6 +72,38 @@ static void test_fork(void **state)
 	destroy(&card, &iova, 2 * PAGE);
 	card_close(&card, 0);
 	pages_free(memory, 4);
+}
+
+/* A child that closes what it has inherited, space by space, closes nothing of its own. */
+static void test_fork_with_two(void **state)
+{
+	struct card card = card_open(state, NULL);
+	struct dma_dev *other;
+	char uri[64];
+	int status;
+	pid_t child;
+
+	plug(SECOND_BDF, 8);
+	snprintf(uri, sizeof(uri), "%s:" SECOND_BDF, card.scheme);
+	if (dma_dev_open(uri, &other))
+		fail_msg("%s", dma_last_error());
+	child = fork();
+	assert_true(child >= 0);
+	if (!child) {
+		int files[16];
+
+		dma_dev_close(card.dev);
+		for (size_t i = 0; i < COUNT(files); i++)
+			MUST((files[i] = open("/dev/null", O_RDONLY)) >= 0);
+		dma_dev_close(other);
+		for (size_t i = 0; i < COUNT(files); i++)
+			MUST(fcntl(files[i], F_GETFD) >= 0);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+	dma_dev_close(other);
+	card_close(&card, 0);
 }
 
 static int open_second(const struct card *card, struct dma_dev **dev)
@@ -240,10 +273,10 @@ static void test_reserved_by_caller(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		EACH_WAY(test_left_mapped),	   EACH_WAY(test_fork),
-		EACH_WAY(test_two_devices),	   EACH_WAY(test_one_group),
-		EACH_WAY(test_excluded),	   EACH_WAY(test_narrowed),
-		EACH_WAY(test_reserved_by_caller),
+		EACH_WAY(test_left_mapped),   EACH_WAY(test_fork),
+		EACH_WAY(test_fork_with_two), EACH_WAY(test_two_devices),
+		EACH_WAY(test_one_group),     EACH_WAY(test_excluded),
+		EACH_WAY(test_narrowed),      EACH_WAY(test_reserved_by_caller),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

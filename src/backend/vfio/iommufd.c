@@ -9,10 +9,15 @@
 #include "backend/vfio/space.h"
 #include "backend/vfio/uapi.h"
 
-/* The context. A child of fork() makes one of its own. */
+/* What the spaces of a process share: each counts, and the last closes it. */
+struct iommufd_context {
+	int fd;
+	unsigned int users;
+};
+
+/* A child of fork() makes one of its own; what its inherited spaces have, they have counted. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static int context = -1;
-static unsigned int users;
+static struct iommufd_context *current;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static void before_fork(void)
@@ -25,11 +30,9 @@ static void after_fork_parent(void)
 	pthread_mutex_unlock(&lock);
 }
 
-/* The spaces that it inherits hold its descriptor. */
 static void after_fork_child(void)
 {
-	context = -1;
-	users = 0;
+	current = NULL;
 	pthread_mutex_unlock(&lock);
 }
 
@@ -57,32 +60,47 @@ static int context_error(int err)
 	}
 }
 
-/* Spaces share the descriptor: each counts, and the last closes it. */
-static int get_context(int *fd)
+static int new_context(struct iommufd_context **context)
+{
+	struct iommufd_context *made = base_zalloc(sizeof(*made));
+	int err;
+
+	if (!made)
+		return base_error(-ENOMEM, "no memory to open /dev/iommu; free some");
+	made->fd = vfio_open("/dev/iommu", O_RDWR);
+	if (made->fd >= 0) {
+		*context = made;
+		return 0;
+	}
+	err = context_error(made->fd);
+	base_free(made);
+	return err;
+}
+
+static int get_context(struct iommufd_context **context)
 {
 	int err = 0;
 
 	pthread_once(&once, join_process);
 	pthread_mutex_lock(&lock);
-	if (!users) {
-		context = vfio_open("/dev/iommu", O_RDWR);
-		err = context < 0 ? context_error(context) : 0;
-	}
+	if (!current)
+		err = new_context(&current);
 	if (!err) {
-		users++;
-		*fd = context;
+		current->users++;
+		*context = current;
 	}
 	pthread_mutex_unlock(&lock);
 	return err;
 }
 
-static void put_context(int fd)
+static void put_context(struct iommufd_context *context)
 {
 	pthread_mutex_lock(&lock);
-	if (fd != context || !--users) {
-		vfio_kernel->close(fd);
-		if (fd == context)
-			context = -1;
+	if (!--context->users) {
+		vfio_kernel->close(context->fd);
+		if (context == current)
+			current = NULL;
+		base_free(context);
 	}
 	pthread_mutex_unlock(&lock);
 }
@@ -90,13 +108,14 @@ static void put_context(int fd)
 static int iommufd_open(struct vfio_space *space)
 {
 	struct uapi_ioas_alloc alloc = {.size = sizeof(alloc)};
-	int err = get_context(&space->fd);
+	int err = get_context(&space->context);
 
 	if (err)
 		return err;
+	space->fd = space->context->fd;
 	err = vfio_kernel->ioctl(space->fd, UAPI_IOAS_ALLOC, &alloc);
 	if (err) {
-		put_context(space->fd);
+		put_context(space->context);
 		return base_error(err, "iommufd gives no I/O address space: %s", strerror(-err));
 	}
 	space->ioas = alloc.ioas_id;
@@ -104,13 +123,13 @@ static int iommufd_open(struct vfio_space *space)
 }
 
 /* The kernel unmaps what is left. A forked child has the number of somebody else's. */
-static void iommufd_close(struct vfio_space *space)
+static void iommufd_close(struct vfio_space *space, bool forked)
 {
 	struct uapi_destroy destroy = {.size = sizeof(destroy), .id = space->ioas};
 
-	if (space->fd == context)
+	if (!forked)
 		vfio_kernel->ioctl(space->fd, UAPI_DESTROY, &destroy);
-	put_context(space->fd);
+	put_context(space->context);
 }
 
 static int open_error(int err, const struct vfio_place *place)

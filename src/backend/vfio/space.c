@@ -123,7 +123,7 @@ static void vfio_close(struct backend *be, bool forked)
 			base_free(port);
 		}
 	}
-	space->way->close(space);
+	space->way->close(space, forked);
 	while (space->extents.root)
 		extent_remove(&space->extents, extent_find(&space->extents, 0, UINT64_MAX));
 	tables_exit(&space->tables);

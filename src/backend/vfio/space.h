@@ -53,7 +53,8 @@ struct vfio_space;
 struct vfio_way {
 	const char *name;
 	int (*open)(struct vfio_space *space);
-	void (*close)(struct vfio_space *space);
+	/* @forked: in a child, which only gives up what it has inherited. */
+	void (*close)(struct vfio_space *space, bool forked);
 	/* Under the lock. Attach gives port->device and space->allowed. */
 	int (*attach)(struct vfio_space *space, struct vfio_port *port,
 		      const struct vfio_place *place);
@@ -88,6 +89,7 @@ struct vfio_space {
 	struct backend_range allowed[VFIO_MAX_RANGES];
 	size_t nr_allowed;
 	int fd; /* /dev/iommu, or the container */
+	struct iommufd_context *context; /* iommufd: what `fd` is of */
 	uint32_t ioas; /* iommufd */
 	uint64_t max_extents; /* type1; 0: not known */
 	bool ready; /* type1: the container has its IOMMU */

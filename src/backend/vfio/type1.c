@@ -53,8 +53,9 @@ static int type1_open(struct vfio_space *space)
 	return 0;
 }
 
-static void type1_close(struct vfio_space *space)
+static void type1_close(struct vfio_space *space, bool forked)
 {
+	(void)forked;
 	/* Of a forked child; else devices have taken them along. */
 	while (space->groups) {
 		struct vfio_group *group = space->groups;
